@@ -1,0 +1,15 @@
+"""The length algebra of the matcher: how far a pair can be cropped without changing its score."""
+
+import numpy as np
+import numpy.typing as npt
+
+MIN_STEPS = 7
+"""The shortest input that three 3x3 convolutions of strides 1, 1, 2 reduce to one cell: 7 -> 5 -> 3 -> 1."""
+
+
+def crop_length(lengths: npt.NDArray[np.int32]) -> int:
+    """The steps that a batch with these lengths needs: the longest, at least 7.
+
+    Exact: a cell past the true lengths is masked at every stage, and the mean pool counts valid cells only.
+    """
+    return max(MIN_STEPS, int(lengths.max()))

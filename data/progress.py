@@ -1,0 +1,17 @@
+"""The one progress bar: on standard error, so that results on standard output stay clean."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    """Yields `items` with a progress bar over `total` of them; no bar for fewer than two."""
+    if total < 2:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, label, total=total, console=Console(stderr=True), transient=True)

@@ -1,0 +1,76 @@
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jsf.data.captions import Caption, read_captions, video_ids
+from jsf.data.errors import JsfError
+
+EXPECTED = [Caption("video1", "a car, a truck"), Caption("video2", "a dog"), Caption("video1", "two cars")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'video_id,sentence\nvideo1,"a car, a truck"\nvideo2,a dog\nvideo1,two cars\n',
+        "video_id\tsentence\nvideo1\ta car, a truck\nvideo2\ta dog\nvideo1\ttwo cars\n",
+        "sentence\tkey\tvideo_id\na car, a truck\tret0\tvideo1\na dog\tret1\tvideo2\ntwo cars\tret2\tvideo1",
+        '\ufeffvideo_id,sentence\r\nvideo1,"a car, a truck"\r\nvideo2, a dog \r\nvideo1,two cars\r\n',
+        'video_id, sentence\nvideo1,"a car, a truck"\nvideo2, a dog\nvideo1, two cars\n',
+    ],
+    ids=["comma", "tab", "other columns, other order", "byte order mark and CRLF", "spaces after the commas"],
+)
+def test_tables(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text(table, encoding="utf-8", newline="")
+    assert read_captions(path) == EXPECTED
+
+
+def test_quotation_marks_in_a_tab_separated_table_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "captions.tsv"
+    path.write_text('video_id\tsentence\nvideo1\t"Go," says SOMEONE.\nvideo2\ta 7" disc\n')
+    assert [caption.sentence for caption in read_captions(path)] == ['"Go," says SOMEONE.', 'a 7" disc']
+
+
+words = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1, max_size=12)
+
+
+@given(rows=st.lists(st.tuples(words, words), min_size=1, max_size=8))
+def test_round_trip_through_a_csv_writer(rows: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("captions") / "captions.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("video_id", "sentence"), *rows])
+    assert read_captions(path) == [Caption(*row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"", r"no column \['video_id', 'sentence'\]; its header is \[\]"),
+        (b"video_id,sentence\n", "a header and no rows"),
+        (b"video,sentence\nvideo1,a car\n", r"no column \['video_id'\]"),
+        (b"video_id,sentence\nvideo1,a car\nvideo2, \n", "line 3: 'sentence' is empty"),
+        (b"video_id,sentence\nvideo1\n", "line 2: 'sentence' is empty"),
+        (b"video_id,sentence\n,a car\n", "line 2: 'video_id' is empty"),
+        (b"video_id,sentence\nvideo1,\xff\n", "not a readable table"),
+        (b'video_id,sentence\nvideo1,"a car\n', "not a readable table"),
+    ],
+)
+def test_a_damaged_table_is_refused(table: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_bytes(table)
+    with pytest.raises(JsfError, match=message) as caught:
+        read_captions(path)
+    assert str(path) in caught.value.message
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JsfError, match="does not exist") as caught:
+        read_captions(tmp_path / "captions.csv")
+    assert "video_id,sentence" in caught.value.fix
+
+
+def test_video_ids_are_distinct_and_in_order_of_appearance() -> None:
+    assert video_ids(EXPECTED) == ["video1", "video2"]
