@@ -1,0 +1,127 @@
+"""The sidecar of an engine: what built it, for which machine and shapes, from which graph. An engine has none."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jsf.data.errors import JsfError
+from jsf.data.files import read_json, sha256, write_json
+from jsf.runtime.backends.base import TensorSpec
+
+SCHEMA = 1
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""Backend -> the Python module that builds and runs its engines; the extra of jsf has the backend's name."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where an engine is to run: the exact version of its backend, the platform and the GPU's compute capability."""
+
+    version: str
+    platform: str
+    compute_capability: str
+
+
+@dataclass(frozen=True)
+class EngineSidecar:
+    """`<graph>.json` beside `<graph>.engine`.
+
+    Attributes:
+        graph: the graph's name; precision: the bundle's precision that it belongs to.
+        backend: "tensorrt" or "tensorrt-rtx"; version: its exact version, since an engine runs on no other.
+        platform: operating system and processor, "linux-x86_64".
+        compute_capabilities: the GPUs it runs on, "8.7".
+        graph_sha256: of the ONNX file it was built from; engine_sha256: of the engine.
+        inputs: name -> {"dtype": "float16", "shape": ["V", 40, 512]}; outputs: likewise.
+        profile: symbolic length -> [least, usual, greatest].
+        layers: type -> the number of layers that read or write it, as the builder reports them.
+        built: the tools and the device that built it.
+    """
+
+    graph: str
+    precision: str
+    backend: str
+    version: str
+    platform: str
+    compute_capabilities: list[str]
+    graph_sha256: str
+    engine_sha256: str
+    inputs: dict[str, dict[str, Any]]
+    outputs: dict[str, dict[str, Any]]
+    profile: dict[str, list[int]]
+    layers: dict[str, int]
+    built: dict[str, str]
+    schema: int = SCHEMA
+
+    @classmethod
+    def read(cls, path: Path) -> "EngineSidecar":
+        """Reads a sidecar.
+
+        Raises:
+            JsfError: it is missing, damaged, or written by a newer jsf.
+        """
+        value = read_json(path)
+        if value.get("schema") != SCHEMA:
+            raise JsfError(
+                f"{path} has schema {value.get('schema')!r}; this jsf reads schema {SCHEMA}.",
+                "Build the engine again: jsf build-engine",
+            )
+        for field in fields(cls):
+            kind = getattr(field.type, "__origin__", field.type)
+            if not isinstance(value.get(field.name), kind):  # type: ignore[arg-type]
+                raise JsfError(
+                    f"{path}: '{field.name}' is {value.get(field.name)!r}, expected a {kind.__name__}.",  # type: ignore[union-attr]
+                    "Build the engine again: jsf build-engine",
+                )
+        if value["backend"] not in MODULES:
+            raise JsfError(f"{path}: backend '{value['backend']}' is not known, expected one of: {', '.join(MODULES)}.")
+        return cls(**{field.name: value[field.name] for field in fields(cls)})
+
+    def write(self, path: Path) -> None:
+        """Writes the sidecar, whole or not at all."""
+        write_json(path, asdict(self))
+
+    def mismatch(self, machine: Machine) -> str | None:
+        """Why the engine does not run on a machine, both sides named; None where it runs."""
+        if machine.version != self.version:
+            return f"it was built by {self.backend} {self.version}, this machine has {self.backend} {machine.version}"
+        if machine.platform != self.platform:
+            return f"it was built for {self.platform}, this machine is {machine.platform}"
+        if machine.compute_capability not in self.compute_capabilities:
+            built = ", ".join(self.compute_capabilities)
+            return f"it was built for compute capability {built}, this GPU has {machine.compute_capability}"
+        return None
+
+    def check_files(self, engine: Path, graph_sha256: str) -> None:
+        """Raises JsfError unless the engine is the file that was built, from the graph that the bundle holds now."""
+        if self.graph_sha256 != graph_sha256:
+            raise JsfError(
+                f"{engine} was built from another graph: its SHA-256 was {self.graph_sha256[:12]}..., "
+                f"the bundle's {self.precision} {self.graph} is {graph_sha256[:12]}...",
+                self.rebuild(engine),
+            )
+        if (found := sha256(engine)) != self.engine_sha256:
+            raise JsfError(
+                f"{engine} is damaged: its SHA-256 is {found[:12]}..., its sidecar says {self.engine_sha256[:12]}...",
+                self.rebuild(engine),
+            )
+
+    def rebuild(self, engine: Path) -> str:
+        """The command that builds the engine again, from its path in a bundle."""
+        flag = "" if self.precision == "fp32" else f" --{self.precision}"
+        bundle = engine.parents[3]
+        return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend} --bundle {bundle}"
+
+
+def specs(tensors: Mapping[str, Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    """A sidecar's inputs or outputs as the graph's."""
+    return tuple(TensorSpec(name, np.dtype(t["dtype"]), tuple(t["shape"])) for name, t in tensors.items())
+
+
+def this_platform() -> str:
+    """Operating system and processor, "linux-aarch64" on a Jetson."""
+    return f"{platform.system()}-{platform.machine()}".lower()

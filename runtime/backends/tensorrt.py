@@ -1,0 +1,156 @@
+"""TensorRT 10.3 to 11.x and TensorRT-RTX: an engine, its sidecar, and CUDA memory through `device`."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jsf.data.errors import JsfError
+from jsf.data.extras import require
+from jsf.runtime.backends.base import Arrays, Graph
+from jsf.runtime.backends.device import Buffer, Device, open_device
+from jsf.runtime.backends.driver import Gpu, require_gpu
+from jsf.runtime.backends.log import keeping_log
+from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, specs, this_platform
+from jsf.runtime.bundle import Bundle
+
+
+class TensorRTGraph(Graph):
+    """An engine on the first GPU.
+
+    A read-only array (`array.flags.writeable = False`) that is passed again is not copied again: that is how an encoded
+    gallery stays on the device. Arrays of any batch up to `limits` run; the caller splits larger ones.
+
+    Args:
+        path: the .engine file; its sidecar is the .json beside it.
+        graph_sha256: the SHA-256 of the bundle's graph, from which the engine must have been built.
+        device: CUDA memory and the stream to run on; the process's own by default.
+
+    Raises:
+        JsfError: no GPU, TensorRT is missing, or the engine is not for this machine, damaged, or of another graph.
+    """
+
+    limits: dict[str, int]
+    """Symbolic length -> its greatest value, such as {"V": 4096, "S": 4096, "P": 64} for the matcher."""
+
+    def __init__(self, path: Path, graph_sha256: str, device: Device | None = None) -> None:
+        self._path = path
+        self._sidecar = EngineSidecar.read(path.with_suffix(".json"))
+        self._sidecar.check_files(path, graph_sha256)
+        gpu = require_gpu()  # a TensorRT runtime without a driver can crash the process
+        trt = require(MODULES[self._sidecar.backend], self._sidecar.backend)
+        if reason := self._sidecar.mismatch(Machine(trt.__version__, this_platform(), gpu.compute_capability)):
+            raise self._refused(reason)
+        self._device = device or open_device()
+        self.inputs, self.outputs = specs(self._sidecar.inputs), specs(self._sidecar.outputs)
+        self._load(trt)
+        self.limits = {name: greatest for name, (_, _, greatest) in self._sidecar.profile.items()}
+        self.description = f"{self._sidecar.backend} {self._sidecar.version} on {gpu.name}"
+        self._buffers: dict[str, Buffer] = {}
+        self._resident: dict[str, npt.NDArray[Any]] = {}
+
+    def _load(self, trt: Any) -> None:
+        self._log = keeping_log(trt)
+        runtime = trt.Runtime(self._log)
+        engine = runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if engine is None:
+            raise self._refused("TensorRT refuses it: " + (" ".join(self._log.errors) or "no reason given"))
+        if (found := _described(trt, engine)) != (expected := self._declared()):
+            raise self._refused(f"it has the tensors {found}, its sidecar says {expected}")
+        self._runtime = runtime  # TensorRT needs it as long as the engine
+        self._context = engine.create_execution_context()
+        if self._context is None:
+            raise self._refused("no execution context: " + " ".join(self._log.errors))
+
+    def _run(self, arrays: Arrays) -> Arrays:
+        self._check_lengths(arrays)
+        context = self._context
+        for name, array in arrays.items():
+            if not context.set_input_shape(name, array.shape):
+                raise self._failed(f"the shape {list(array.shape)} of '{name}'")
+            context.set_tensor_address(name, self._on_device(name, array).address)
+        results = {}
+        for spec in self.outputs:
+            results[spec.name] = np.empty(tuple(context.get_tensor_shape(spec.name)), spec.dtype)
+            buffer = self._buffer(spec.name, results[spec.name].nbytes)
+            context.set_tensor_address(spec.name, buffer.address)
+        if not context.execute_async_v3(self._device.stream):
+            raise self._failed("the run")
+        for name, result in results.items():
+            self._device.download(result, self._buffers[name])
+        self._device.synchronize()
+        return results
+
+    def _check_lengths(self, arrays: Arrays) -> None:
+        found: dict[str, int] = {}
+        for spec in self.inputs:
+            for name, length in zip(spec.shape, arrays[spec.name].shape, strict=True):
+                if isinstance(name, str) and found.setdefault(name, length) != length:
+                    raise JsfError(f"input '{spec.name}' has {name} = {length}, another input has {found[name]}.")
+        for name, length in found.items():
+            least, _, greatest = self._sidecar.profile[name]
+            if not least <= length <= greatest:
+                raise JsfError(f"{name} = {length} is outside this engine's {least} to {greatest}.", "Split the batch.")
+
+    def _on_device(self, name: str, array: npt.NDArray[Any]) -> Buffer:
+        if self._resident.get(name) is array:
+            return self._buffers[name]
+        self._resident.pop(name, None)
+        buffer = self._buffer(name, array.nbytes)
+        self._device.upload(buffer, array)
+        if not array.flags.writeable and array.base is None:
+            self._resident[name] = array
+        return buffer
+
+    def _buffer(self, name: str, nbytes: int) -> Buffer:
+        """The tensor's buffer, which grows to the largest batch seen."""
+        if name not in self._buffers or self._buffers[name].nbytes < nbytes:
+            self._buffers.pop(name, None)
+            self._buffers[name] = self._device.allocate(nbytes)
+        return self._buffers[name]
+
+    def _declared(self) -> dict[str, Any]:
+        tensors = (*self.inputs, *self.outputs)
+        return {t.name: (t.dtype.name, [-1 if isinstance(d, str) else d for d in t.shape]) for t in tensors}
+
+    def _refused(self, reason: str) -> JsfError:
+        return JsfError(f"{self._path} cannot be loaded: {reason}.", self._sidecar.rebuild(self._path))
+
+    def _failed(self, what: str) -> JsfError:
+        return JsfError(f"{self._path}: TensorRT refused {what}: {' '.join(self._log.errors)}")
+
+
+def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | None = None) -> TensorRTGraph:
+    """The engine of one graph, among all that the bundle holds, that is for this machine.
+
+    Raises:
+        JsfError: there is no GPU, or no such engine; then each one is named with the reason why it is not.
+    """
+    gpu = require_gpu()
+    reasons = []
+    for path in sorted(bundle.engines.glob(f"*/{precision}/{graph}.json")):
+        sidecar = EngineSidecar.read(path)
+        if (reason := _mismatch(sidecar, gpu)) is None:
+            return TensorRTGraph(path.with_suffix(".engine"), bundle.manifest.hashes[precision][graph], device)
+        reasons.append(f"{path.parent.relative_to(bundle.root)}: {reason}.")
+    flag = "" if precision == "fp32" else f" --{precision}"
+    raise JsfError(
+        "\n".join([f"{bundle.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),
+        f"Build one here: jsf build-engine{flag} --bundle {bundle.root}",
+    )
+
+
+def _mismatch(sidecar: EngineSidecar, gpu: Gpu) -> str | None:
+    if find_spec(MODULES[sidecar.backend]) is None:
+        return f"it needs {sidecar.backend}, which is not installed"
+    version = require(MODULES[sidecar.backend], sidecar.backend).__version__
+    return sidecar.mismatch(Machine(version, this_platform(), gpu.compute_capability))
+
+
+def _described(trt: Any, engine: Any) -> dict[str, Any]:
+    """Name -> (type, shape) of the engine's inputs and outputs, -1 for a symbolic length."""
+    types = {trt.DataType.FLOAT: "float32", trt.DataType.HALF: "float16", trt.DataType.INT32: "int32"}
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    return {name: (types.get(engine.get_tensor_dtype(name)), list(engine.get_tensor_shape(name))) for name in names}

@@ -1,0 +1,150 @@
+"""The bundle: a folder that holds all that scoring needs, and the only contract between export and runtime.
+
+```
+bundle/
+  manifest.json      what is in it: model, features, graphs with their SHA-256, parity, losses per precision
+  vocabulary.json
+  fp32/ fp16/ int8/  frame_encoder.onnx  word_encoder.onnx  matcher.onnx  matcher.buckets.onnx
+  extractor/         visual.onnx  extractor.json
+  engines/<backend>-<version>-<sm>/<precision>/<graph>.engine  <graph>.json
+```
+"""
+
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from jsf.data.errors import JsfError
+from jsf.data.files import read_json, sha256, write_json
+from jsf.data.vocabulary import Vocabulary
+
+SCHEMA = 1
+PRECISIONS = ("fp32", "fp16", "int8")
+GRAPHS = ("frame_encoder", "word_encoder", "matcher", "matcher.buckets")
+STATIC_GRAPHS = GRAPHS[:3]
+"""The graphs of which engines are built: the symbolic matcher is fixed per length first."""
+
+
+@dataclass
+class Manifest:
+    """`manifest.json`.
+
+    Attributes:
+        model: "jsfusion"; task: "retrieval"; preset: the name of the model's configuration.
+        feature_width: D of the feature sequences that the frame encoder takes.
+        extractor: what made the features in training, as in `FeatureSequence.extractor`; "" where unknown.
+        joint_width: the width of an encoded frame or word (D1).
+        opset: the ONNX opset of the graphs.
+        hashes: precision -> graph -> SHA-256 of its file.
+        parity: graph -> largest difference from PyTorch, relative to the output's range.
+        losses: precision -> what it costs against fp32: score error, and accuracy or "not measured".
+        tools: package -> version that wrote the bundle.
+    """
+
+    model: str
+    task: str
+    preset: str
+    feature_width: int
+    extractor: str
+    joint_width: int
+    opset: int
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    parity: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. File names come from this layout, never from the manifest, so no path can leave the folder."""
+
+    root: Path
+    manifest: Manifest
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, root: Path) -> "Bundle":
+        """Reads and validates a bundle; graphs are hashed when they are loaded, not here.
+
+        Raises:
+            JsfError: not a bundle, damaged, or written by a newer jsf.
+        """
+        path = root / "manifest.json"
+        if not path.is_file():
+            raise JsfError(
+                f"{root} is not a bundle: it has no manifest.json.",
+                "Make one with: jsf export --ckpt best.pt, or name another with --bundle or $JSF_BUNDLE.",
+            )
+        return cls(root, _manifest(path), Vocabulary.load(root / "vocabulary.json"))
+
+    def graph(self, precision: str, name: str) -> Path:
+        """The path of a graph whose content is the one that the manifest names.
+
+        Raises:
+            JsfError: the bundle does not have this precision, the file is missing, or it was changed.
+        """
+        if precision not in PRECISIONS:
+            raise JsfError(f"precision '{precision}' is not known, expected one of: {', '.join(PRECISIONS)}.")
+        expected = self.manifest.hashes.get(precision, {}).get(name)
+        if expected is None:
+            raise JsfError(
+                f"{self.root} has no {precision} graphs, only: {', '.join(self.manifest.hashes)}.",
+                f"Make them with: jsf build-engine --{precision} --bundle {self.root}",
+            )
+        path = graph_path(self.root, precision, name)
+        if not path.is_file():
+            raise JsfError(f"{path} is missing.", "Export the bundle again: jsf export --ckpt best.pt")
+        if (found := sha256(path)) != expected:
+            raise JsfError(
+                f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...",
+                "Export the bundle again: jsf export --ckpt best.pt",
+            )
+        return path
+
+    @property
+    def engines(self) -> Path:
+        """The folder of engines, `<backend>-<version>-<sm>/<precision>/`."""
+        return self.root / "engines"
+
+    @property
+    def extractor(self) -> Path:
+        """The folder of the graph that makes features of raw video; absent where the features came from elsewhere."""
+        return self.root / "extractor"
+
+    def save_manifest(self) -> None:
+        """Writes the manifest back, whole or not at all."""
+        write_manifest(self.root, self.manifest)
+
+
+def graph_path(root: Path, precision: str, name: str) -> Path:
+    """Where a graph lies in a bundle."""
+    return root / precision / f"{name}.onnx"
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Writes `manifest.json`, whole or not at all."""
+    write_json(root / "manifest.json", asdict(manifest))
+
+
+def default_bundle() -> Path:
+    """`$JSF_BUNDLE`, or `./bundle`."""
+    return Path(os.environ.get("JSF_BUNDLE", "bundle"))
+
+
+def _manifest(path: Path) -> Manifest:
+    value = read_json(path)
+    if value.get("schema") != SCHEMA:
+        raise JsfError(
+            f"{path} has schema {value.get('schema')!r}; this jsf reads schema {SCHEMA}.",
+            "Update jsf (pip install -U jsf), or export the bundle again with this version.",
+        )
+    if missing := sorted({f.name for f in fields(Manifest)} - set(value)):
+        raise JsfError(f"{path} lacks: {', '.join(missing)}.", "Export the bundle again: jsf export --ckpt best.pt")
+    manifest = Manifest(**{f.name: value[f.name] for f in fields(Manifest)})
+    pattern = Manifest(model="", task="", preset="", feature_width=0, extractor="", joint_width=0, opset=0)
+    for name, expected in asdict(pattern).items():
+        if type(value[name]) is not type(expected):
+            raise JsfError(f"{path}: '{name}' is {value[name]!r}, expected a {type(expected).__name__}.")
+    return manifest

@@ -1,0 +1,373 @@
+"""A stand-in for the module `tensorrt`, for machines without a GPU: host memory is device memory, ONNX Runtime computes.
+
+It offers exactly the names of `tensorrt_api/<version>.json`: any other name of the module, of an enumeration or of an
+object raises AttributeError. A stream is a queue that runs at `synchronize` and never before, memory starts as NaN, and
+freed memory is gone, so that code in the wrong order reads garbage or fails.
+"""
+
+import enum
+import json
+import weakref
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from jsf.runtime.backends.device import Buffer, Device
+
+TYPES = {1: ("FLOAT", "FP32"), 10: ("HALF", "FP16"), 6: ("INT32", "Int32"), 7: ("INT64", "Int64"), 9: ("BOOL", "Bool")}
+DTYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT32": np.int32}
+
+
+class HostDevice(Device):
+    """Device memory and one stream, in host memory."""
+
+    def __init__(self):
+        self.stream = 7
+        self.memory = {}
+        self.queue = []
+        self.uploads = []
+        self._next = 1 << 20
+
+    def allocate(self, nbytes):
+        buffer = Buffer(self._next, nbytes)
+        self._next += nbytes + (1 << 12)
+        self.memory[buffer.address] = np.full(nbytes, 0xFF, np.uint8)  # NaN in every float type
+        weakref.finalize(buffer, self.memory.pop, buffer.address)
+        return buffer
+
+    def upload(self, buffer, array):
+        self.uploads.append(array)
+        self.queue.append(
+            lambda: self.bytes_at(buffer.address, array.nbytes).__setitem__(..., array.view().ravel().view(np.uint8))
+        )
+
+    def download(self, array, buffer):
+        self.queue.append(
+            lambda: array.ravel().view(np.uint8).__setitem__(..., self.bytes_at(buffer.address, array.nbytes))
+        )
+
+    def synchronize(self):
+        while self.queue:
+            self.queue.pop(0)()
+
+    def bytes_at(self, address, nbytes):
+        """The memory [nbytes] at an address inside an allocation that is alive and large enough."""
+        for start, memory in self.memory.items():
+            if start <= address and address + nbytes <= start + len(memory):
+                return memory[address - start : address - start + nbytes]
+        raise MemoryError(f"illegal access of {nbytes} bytes at {address:#x}")
+
+
+def make_tensorrt(version, device, has_driver=lambda: True):
+    """The module `tensorrt` of a version ("10.3", "10.16", "11.4") over a HostDevice."""
+    api = json.loads((Path(__file__).parent / "tensorrt_api" / f"{version}.json").read_text(encoding="utf-8"))
+    trt = ModuleType("tensorrt")
+    trt.__version__ = f"{version}.0"
+    trt.__getattr__ = lambda name: _absent(f"tensorrt {version}", name)
+    for name, members in api.items():
+        if all(member.isupper() or member[0].isdigit() for member in members):
+            setattr(trt, name, enum.IntEnum(name, {member: i for i, member in enumerate(members)}))
+    for implementation in (_Builder, _Config, _Network, _Parser, _ParserError, _Profile, _TimingCache, _Tensor):
+        _offer(trt, api, implementation)
+    for implementation in (_Runtime, _Engine, _Context, _Inspector):
+        _offer(trt, api, implementation)
+    trt.Runtime.device, trt.Runtime.has_driver = device, staticmethod(has_driver)
+    trt.ILogger = _interface(
+        "ILogger", api, {severity: severity for severity in ("ERROR", "INTERNAL_ERROR", "WARNING")}
+    )
+    trt.IProgressMonitor = _interface("IProgressMonitor", api, {})
+    return trt
+
+
+def _absent(owner, name):
+    raise AttributeError(f"{owner} has no '{name}'")
+
+
+def _offer(trt, api, implementation):
+    """Adds a class whose objects have the implementation's attributes, but only those that the version offers."""
+    name = implementation.api
+    internal = {"device", "has_driver"}
+
+    class Offered(implementation):
+        def __getattribute__(self, attribute):
+            if not attribute.startswith("_") and attribute not in {*api[name], *internal}:
+                _absent(f"{name} of {trt.__version__}", attribute)
+            return super().__getattribute__(attribute)
+
+        def __setattr__(self, attribute, value):
+            if not attribute.startswith("_") and attribute not in api[name]:
+                _absent(f"{name} of {trt.__version__}", attribute)
+            super().__setattr__(attribute, value)
+
+    Offered.__name__, Offered._trt = name, trt
+    setattr(trt, name, Offered)
+
+
+def _interface(name, api, attributes):
+    """A class to be derived from: a method that the version would never call is refused."""
+
+    def __init_subclass__(cls):
+        for method in vars(cls):
+            if not method.startswith("_") and method not in api[name]:
+                _absent(name, method)
+
+    return type(name, (), {**attributes, "__init__": lambda self: None, "__init_subclass__": __init_subclass__})
+
+
+class _Tensor:
+    api = "ITensor"
+
+    def __init__(self, value):
+        kind = value.type.tensor_type
+        self._dims = [d.dim_param or int(d.dim_value) for d in kind.shape.dim]
+        self.name, self.shape = value.name, tuple(-1 if isinstance(d, str) else d for d in self._dims)
+        self.dtype = self._trt.DataType[TYPES[kind.elem_type][0]]
+
+    def get_dimension_name(self, index):
+        return self._dims[index]
+
+
+class _Network:
+    api = "INetworkDefinition"
+    _model = None
+
+    num_inputs = property(lambda self: len(self._model.graph.input))
+    num_outputs = property(lambda self: len(self._model.graph.output))
+
+    def get_input(self, index):
+        return self._trt.ITensor(self._model.graph.input[index])
+
+    def get_output(self, index):
+        return self._trt.ITensor(self._model.graph.output[index])
+
+
+class _ParserError:
+    api = "ParserError"
+
+    def __init__(self, text):
+        self._text = text
+
+    def desc(self):
+        return self._text
+
+
+class _Parser:
+    api = "OnnxParser"
+
+    def __init__(self, network, log):
+        self._network, self._errors = network, []
+
+    num_errors = property(lambda self: len(self._errors))
+
+    def parse_from_file(self, path):
+        assert isinstance(path, str)
+        try:
+            self._network._model = onnx.load(path)
+            onnx.checker.check_model(self._network._model)
+        except Exception as error:
+            self._errors.append(str(error))
+        return not self._errors
+
+    def get_error(self, index):
+        return self._trt.ParserError(self._errors[index])
+
+
+class _Profile:
+    api = "IOptimizationProfile"
+
+    def __init__(self):
+        self._shapes = {}
+
+    def set_shape(self, name, least, usual, greatest):
+        assert all(a <= b <= c for a, b, c in zip(least, usual, greatest, strict=True))
+        self._shapes[name] = [list(least), list(usual), list(greatest)]
+
+
+class _TimingCache:
+    api = "ITimingCache"
+
+    def __init__(self, content):
+        self._lines = set(bytes(content).split())
+
+    def combine(self, other, ignore_mismatch):
+        assert ignore_mismatch is False
+        self._lines |= other._lines
+        return True
+
+    def serialize(self):
+        return b"\n".join(sorted(self._lines))
+
+
+class _Config:
+    api = "IBuilderConfig"
+    progress_monitor = profiling_verbosity = _cache = None
+
+    def __init__(self):
+        self._profiles, self._cleared = [], []
+
+    def clear_flag(self, flag):
+        self._cleared.append(self._trt.BuilderFlag(flag).name)
+
+    def add_optimization_profile(self, profile):
+        self._profiles.append(profile)
+
+    def create_timing_cache(self, content):
+        return self._trt.ITimingCache(content)
+
+    def set_timing_cache(self, timing_cache, ignore_mismatch):
+        self._cache = timing_cache
+        return True
+
+    def get_timing_cache(self):
+        return self._cache
+
+
+class _Builder:
+    api = "Builder"
+
+    def __init__(self, log):
+        self._log = log
+
+    def create_network(self, flags):
+        assert flags & 1 << self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
+        return self._trt.INetworkDefinition()
+
+    def create_builder_config(self):
+        return self._trt.IBuilderConfig()
+
+    def create_optimization_profile(self):
+        return self._trt.IOptimizationProfile()
+
+    def build_serialized_network(self, network, config):
+        if config.progress_monitor:
+            config.progress_monitor.phase_start("Building", None, 2)
+            assert config.progress_monitor.step_complete("Building", 0) is True
+            config.progress_monitor.phase_finish("Building")
+        shapes = config._profiles[0]._shapes
+        for value in network._model.graph.input:
+            if value.name not in shapes:
+                self._log.log(self._trt.ILogger.ERROR, f"no profile for {value.name}")
+                return None
+        config._cache._lines.add(network._model.graph.output[0].name.encode())
+        header = {"version": self._trt.__version__, "shapes": shapes, "detailed": config.profiling_verbosity}
+        return json.dumps(header).encode() + b"\n" + network._model.SerializeToString()
+
+
+class _Runtime:
+    api = "Runtime"
+
+    def __init__(self, log):
+        if not self.has_driver():
+            raise SystemError("a TensorRT runtime was made without a driver: this crashes the process")
+        self._log = log
+
+    def deserialize_cuda_engine(self, plan):
+        header, _, model = bytes(plan).partition(b"\n")
+        header = json.loads(header)
+        if header["version"] != self._trt.__version__:
+            self._log.log(self._trt.ILogger.ERROR, "the version of the plan does not match")
+            return None
+        return self._trt.ICudaEngine(self.device, header, onnx.load_from_string(model))
+
+
+class _Engine:
+    api = "ICudaEngine"
+
+    def __init__(self, device, header, model):
+        self._device, self._header, self._model = device, header, model
+        self._tensors = {v.name: self._trt.ITensor(v) for v in (*model.graph.input, *model.graph.output)}
+
+    num_io_tensors = property(lambda self: len(self._tensors))
+
+    def get_tensor_name(self, index):
+        return list(self._tensors)[index]
+
+    def get_tensor_dtype(self, name):
+        return self._tensors[name].dtype
+
+    def get_tensor_shape(self, name):
+        return self._tensors[name].shape
+
+    def create_execution_context(self):
+        return self._trt.IExecutionContext(self)
+
+    def create_engine_inspector(self):
+        return self._trt.EngineInspector(self)
+
+
+class _Inspector:
+    api = "EngineInspector"
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def get_engine_information(self, layer_format):
+        assert layer_format == self._trt.LayerInformationFormat.JSON
+        model = self._engine._model
+        if self._engine._header["detailed"] != self._trt.ProfilingVerbosity.DETAILED:
+            return json.dumps({"Layers": [node.name for node in model.graph.node]})
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        kinds = {
+            v.name: v.type.tensor_type.elem_type for v in (*inferred.input, *inferred.output, *inferred.value_info)
+        }
+        layers = [
+            {
+                "Name": node.name,
+                "Inputs": [_description(name, kinds) for name in node.input if name in kinds],
+                "Outputs": [_description(name, kinds) for name in node.output if name in kinds],
+            }
+            for node in model.graph.node
+        ]
+        return json.dumps({"Layers": layers})
+
+
+def _description(name, kinds):
+    return {"Name": name, "Format/Datatype": f"Row major linear {TYPES[kinds[name]][1]} format"}
+
+
+class _Context:
+    api = "IExecutionContext"
+
+    def __init__(self, engine):
+        self._engine, self._shapes, self._addresses = engine, {}, {}
+        self._session = ort.InferenceSession(engine._model.SerializeToString())
+
+    def set_input_shape(self, name, shape):
+        least, _, greatest = self._engine._header["shapes"][name]
+        fits = len(shape) == len(least) and all(a <= n <= b for a, n, b in zip(least, shape, greatest, strict=True))
+        if fits:
+            self._shapes[name] = tuple(shape)
+        return fits
+
+    def set_tensor_address(self, name, address):
+        assert isinstance(address, int)
+        assert name in self._engine._tensors
+        self._addresses[name] = address
+        return True
+
+    def get_tensor_shape(self, name):
+        if name in self._shapes:
+            return self._shapes[name]
+        lengths = {}
+        for given, shape in self._shapes.items():
+            lengths |= dict(zip(self._engine._tensors[given]._dims, shape, strict=True))
+        return tuple(lengths.get(d, -1) if isinstance(d, str) else d for d in self._engine._tensors[name]._dims)
+
+    def execute_async_v3(self, stream_handle):
+        device = self._engine._device
+        assert stream_handle == device.stream, "the run is on another stream than the copies"
+        arrays = {}
+        for name, tensor in self._engine._tensors.items():  # TensorRT reads shapes and addresses when it enqueues
+            shape, dtype = self.get_tensor_shape(name), np.dtype(DTYPES[tensor.dtype.name])
+            memory = device.bytes_at(self._addresses[name], int(np.prod(shape)) * dtype.itemsize)
+            arrays[name] = memory.view(dtype).reshape(shape)
+        device.queue.append(lambda: self._compute(arrays))
+        return True
+
+    def _compute(self, arrays):
+        outputs = [value.name for value in self._session.get_outputs()]
+        inputs = {value.name: arrays[value.name] for value in self._session.get_inputs()}
+        for name, result in zip(outputs, self._session.run(outputs, inputs), strict=True):
+            arrays[name][...] = result
