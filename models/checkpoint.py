@@ -1,0 +1,85 @@
+"""The checkpoint `best.pt`: everything needed to score again, and nothing that runs code when loaded."""
+
+import pickle
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jsf.data.errors import JsfError
+from jsf.data.files import replacing
+from jsf.data.vocabulary import Vocabulary
+from jsf.models.config import JSFusionConfig
+from jsf.models.jsfusion import JSFusion
+
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A trained model with its vocabulary and its history.
+
+    Attributes:
+        model: the network.
+        vocabulary: the words it knows.
+        extractor: what made the features it was trained on; "" where unknown.
+        metrics: the validation metrics of this epoch.
+        recipe: how it was trained.
+    """
+
+    model: JSFusion
+    vocabulary: Vocabulary
+    extractor: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Writes `best.pt`, whole or not at all."""
+        value = {
+            "format": FORMAT,
+            "model": "jsfusion",
+            "task": "retrieval",
+            "config": asdict(self.model.config),
+            "vocabulary": list(self.vocabulary.words),
+            "extractor": self.extractor,
+            "metrics": self.metrics,
+            "recipe": self.recipe,
+            "state_dict": self.model.state_dict(),
+        }
+        with replacing(path) as temporary:
+            torch.save(value, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Reads `best.pt` with `weights_only=True`; the model is in eval mode, on the CPU.
+
+        Raises:
+            JsfError: the file is missing, damaged, not a jsf checkpoint, or from a newer jsf.
+        """
+        if not path.is_file():
+            raise JsfError(f"{path} does not exist.", "Make it with: jsf train ... -o RUN, which writes RUN/best.pt")
+        try:
+            value = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+            raise JsfError(f"{path} is not a jsf checkpoint: {str(error).splitlines()[0]}") from error
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            found = value.get("format") if isinstance(value, dict) else None
+            raise JsfError(f"{path} has checkpoint format {found!r}; this jsf reads format {FORMAT}.")
+        try:
+            model = JSFusion(_config(value["config"]))
+            model.load_state_dict(value["state_dict"])
+            return cls(
+                model.eval(),
+                Vocabulary(tuple(value["vocabulary"])),
+                value["extractor"],
+                value["metrics"],
+                value["recipe"],
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise JsfError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _config(value: dict[str, Any]) -> JSFusionConfig:
+    return JSFusionConfig(**{**value, "head": tuple(value["head"])})
