@@ -1,0 +1,1 @@
+"""Metrics and the tasks' protocols, over any scorer. numpy only."""

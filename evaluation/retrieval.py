@@ -1,0 +1,50 @@
+"""The retrieval protocol: every sentence ranks all videos, every video ranks all sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jsf.data.captions import Caption, video_ids
+from jsf.data.store import FeatureStore
+from jsf.evaluation.metrics import Ranking, ranking
+
+
+class MatrixScorer(Protocol):
+    """Anything that scores all pairs of videos and sentences; `description` says what runs where."""
+
+    description: str
+
+    def score_matrix(self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Features [T_i, D] and sentences -> scores [V, S]."""
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Both directions of the retrieval task.
+
+    Attributes:
+        text_to_video: every sentence is a query, the distinct videos are the gallery.
+        video_to_text: every video is a query, all sentences are the gallery.
+    """
+
+    text_to_video: Ranking
+    video_to_text: Ranking
+
+
+def evaluate_retrieval(scorer: MatrixScorer, captions: list[Caption], store: FeatureStore) -> Retrieval:
+    """Scores every video of `captions` with every sentence, and ranks both ways.
+
+    Raises:
+        JsfError: a video has no features, or a sentence no known word.
+    """
+    ids = video_ids(captions)
+    scores = scorer.score_matrix([store.read(video_id) for video_id in ids], [c.sentence for c in captions])
+    return rank_both(scores, np.array([[c.video_id == video_id for c in captions] for video_id in ids]))
+
+
+def rank_both(scores: npt.NDArray[np.float32], relevant: npt.NDArray[np.bool_]) -> Retrieval:
+    """Scores [V, S] and which sentence describes which video [V, S] -> both directions."""
+    return Retrieval(ranking(scores.T, relevant.T), ranking(scores, relevant))
