@@ -1,0 +1,54 @@
+"""What a training run leaves behind: the best checkpoint and the log of every epoch, each whole at any moment."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from jsf.data.files import replacing
+from jsf.models.checkpoint import Checkpoint
+from jsf.training.module import RetrievalModule
+
+BEST, LAST, LOG = "best.pt", "last.ckpt", "metrics.jsonl"
+
+
+class BestCheckpoint(Callback):
+    """Writes `best.pt` when the validation score rises, and `metrics.jsonl`, a line per epoch.
+
+    The history travels in Lightning's `last.ckpt`, so a resumed run continues it and never repeats an epoch's line.
+
+    Args:
+        folder: of the run.
+        extractor: what made the training features.
+    """
+
+    def __init__(self, folder: Path, extractor: str) -> None:
+        self.folder, self.extractor = folder, extractor
+        self.history: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `last.ckpt` keeps."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What a resumed run continues from."""
+        self.history = state_dict["history"]
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Adds the epoch to the log; keeps the model if it is the best so far."""
+        assert isinstance(module, RetrievalModule)
+        line = {"epoch": float(trainer.current_epoch)}
+        line.update({name: float(value) for name, value in trainer.callback_metrics.items()})
+        best = max((past["score"] for past in self.history), default=-1.0)
+        self.history.append(line)
+        if not trainer.is_global_zero:
+            return
+        with replacing(self.folder / LOG) as temporary:
+            temporary.write_text("".join(json.dumps(past) + "\n" for past in self.history))
+        if line["score"] >= best:  # of equals the later one, whose loss is lower
+            Checkpoint(module.model, module.vocabulary, self.extractor, line, asdict(module.recipe)).save(
+                self.folder / BEST
+            )
