@@ -1,0 +1,1 @@
+"""Checkpoint -> ONNX bundle (PyTorch); bundle -> engine (no PyTorch: it runs on a Jetson)."""

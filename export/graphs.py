@@ -1,0 +1,128 @@
+"""Model parts -> ONNX graphs with the names and shapes that the runtime expects."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from jsf.data.errors import JsfError
+from jsf.data.extras import require
+from jsf.data.files import replacing
+from jsf.data.sequence import MAX_STEPS
+from jsf.models.jsfusion import JSFusion
+
+OPSET = 20
+FOLD_LIMIT = 1 << 30
+"""Bytes up to which constants are folded: an LSTM's weights are reordered at export, not at every load."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs of the whole model, random and of mixed lengths, on which it is traced and compared.
+
+    Attributes:
+        features: [V, 40, D]; frame_lengths: [V].
+        words: [S, 40]; word_lengths: [S].
+        video_index, sentence_index: [P] each.
+    """
+
+    features: Tensor
+    frame_lengths: Tensor
+    words: Tensor
+    word_lengths: Tensor
+    video_index: Tensor
+    sentence_index: Tensor
+
+
+def draw_samples(model: JSFusion, videos: int = 12, sentences: int = 12, seed: int = 0) -> Samples:
+    """Draws inputs as the model expects them: features around its own standardization, lengths 1 and 40 included."""
+    random = torch.Generator().manual_seed(seed)
+    encoder = model.frame_encoder
+    frame_lengths = torch.randint(1, MAX_STEPS + 1, (videos,), generator=random, dtype=torch.int32)
+    word_lengths = torch.randint(1, MAX_STEPS + 1, (sentences,), generator=random, dtype=torch.int32)
+    frame_lengths[:2] = word_lengths[-2:] = torch.tensor([1, MAX_STEPS])
+    noise = torch.randn(videos, MAX_STEPS, model.config.feature_width, generator=random)
+    spread = torch.where(encoder.feature_scale > 0, 1 / encoder.feature_scale, 0.0)
+    words = torch.randint(1, model.config.vocabulary_size, (sentences, MAX_STEPS), generator=random, dtype=torch.int32)
+    padding = torch.arange(MAX_STEPS) >= word_lengths[:, None]
+    pairs = torch.cartesian_prod(*(torch.arange(n, dtype=torch.int32) for n in (videos, sentences)))
+    return Samples(
+        noise.abs() * spread + encoder.feature_mean,
+        frame_lengths,
+        words.masked_fill(padding, 0),
+        word_lengths,
+        pairs[:, 0].contiguous(),
+        pairs[:, 1].contiguous(),
+    )
+
+
+def write_frame_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
+    """frame_encoder.onnx: features [B, 40, D], lengths [B] -> videos [B, 40, J]."""
+    inputs = {"features": samples.features, "lengths": samples.frame_lengths}
+    _write(model.frame_encoder, inputs, ({0: "B"}, {0: "B"}), "videos", path)
+
+
+def write_word_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
+    """word_encoder.onnx: words [B, 40] int32, lengths [B] -> sentences [B, 40, J]."""
+    inputs = {"words": samples.words, "lengths": samples.word_lengths}
+    _write(model.word_encoder, inputs, ({0: "B"}, {0: "B"}), "sentences", path)
+
+
+def write_matcher(model: JSFusion, samples: Samples, path: Path, symbolic: bool) -> None:
+    """matcher.onnx: a list of pairs -> scores [P]; `symbolic` leaves the frame and word lengths open."""
+    with torch.no_grad():
+        videos = model.frame_encoder(samples.features, samples.frame_lengths)
+        sentences = model.word_encoder(samples.words, samples.word_lengths)
+    if symbolic:  # the tracer takes equal lengths for the same symbol
+        sentences = sentences[:, :-1]
+    inputs = {
+        "videos": videos,
+        "video_lengths": samples.frame_lengths,
+        "sentences": sentences,
+        "sentence_lengths": samples.word_lengths,
+        "video_index": samples.video_index,
+        "sentence_index": samples.sentence_index,
+    }
+    frames, words = ({1: "frames"}, {1: "words"}) if symbolic else ({}, {})
+    shapes = ({0: "V", **frames}, {0: "V"}, {0: "S", **words}, {0: "S"}, {0: "P"}, {0: "P"})
+    _write(model.matcher, inputs, shapes, "scores", path)
+
+
+def _write(
+    module: nn.Module, inputs: dict[str, Tensor], shapes: tuple[dict[int, str], ...], output: str, path: Path
+) -> None:
+    onnx = require("onnx", "export")
+    optimizer = require("onnxscript.optimizer", "export")
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+        assert program is not None
+        optimizer.optimize(program.model, input_size_limit=FOLD_LIMIT, output_size_limit=FOLD_LIMIT)
+    with replacing(path) as temporary:
+        program.save(temporary, external_data=False)
+        try:
+            onnx.checker.check_model(onnx.load(temporary), full_check=True)
+        except onnx.checker.ValidationError as error:
+            raise JsfError(f"the exported graph {path.name} is not valid ONNX: {error}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the tracer's notes about packages and internals that do not concern the user."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,72 @@
+"""Does each exported graph compute what PyTorch does?"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from jsf.data.errors import JsfError
+from jsf.export.graphs import Samples
+from jsf.models.jsfusion import JSFusion, crop
+from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+
+LIMIT = 1e-4
+"""Largest difference that is accepted, relative to the range of the graph's output over the samples."""
+
+
+@torch.no_grad()
+def measure_parity(model: JSFusion, samples: Samples, path: Callable[[str], Path]) -> dict[str, float]:
+    """Runs each graph on ONNX Runtime and compares it with PyTorch.
+
+    Args:
+        model: in eval mode.
+        samples: at least 64 pairs of mixed lengths.
+        path: the file of each graph, by name.
+
+    Returns:
+        Graph -> largest difference over the output's range.
+
+    Raises:
+        JsfError: a difference is above 1e-4.
+    """
+    s = samples
+    videos = model.frame_encoder(s.features, s.frame_lengths)
+    sentences = model.word_encoder(s.words, s.word_lengths)
+    scores = model.matcher(videos, s.frame_lengths, sentences, s.word_lengths, s.video_index, s.sentence_index)
+    half = s.frame_lengths <= s.features.shape[1] // 2  # a subset that the symbolic matcher can crop
+    pairs = half[s.video_index]
+    index = {"video_index": s.video_index, "sentence_index": s.sentence_index}
+    lengths = {"video_lengths": s.frame_lengths, "sentence_lengths": s.word_lengths}
+    errors = {
+        "frame_encoder": _compare(path("frame_encoder"), videos, features=s.features, lengths=s.frame_lengths),
+        "word_encoder": _compare(path("word_encoder"), sentences, words=s.words, lengths=s.word_lengths),
+        "matcher": _compare(path("matcher"), scores, videos=videos, sentences=sentences, **lengths, **index),
+        "matcher.buckets": _compare(
+            path("matcher.buckets"),
+            scores[pairs],
+            videos=crop(videos, s.frame_lengths[half]),
+            sentences=sentences,
+            **lengths,
+            **{name: value[pairs] for name, value in index.items()},
+        ),
+    }
+    if wrong := {name: error for name, error in errors.items() if not error <= LIMIT}:
+        found = ", ".join(f"{name} by {error:.1e}" for name, error in wrong.items())
+        raise JsfError(
+            f"exported graphs differ from PyTorch: {found} of the output's range; at most {LIMIT:.0e} is accepted.",
+            "A model whose scores hardly differ cannot be told from rounding: train it first.",
+        )
+    return errors
+
+
+def _compare(path: Path, expected: Tensor, **inputs: Tensor) -> float:
+    outputs = OnnxRuntimeGraph(path).run({name: value.numpy() for name, value in inputs.items()})
+    return relative_error(next(iter(outputs.values())), expected.numpy())
+
+
+def relative_error(found: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:
+    """Largest difference, over the range of `expected`."""
+    return float(np.abs(found - expected).max() / np.ptp(expected))

@@ -1,0 +1,152 @@
+"""One ONNX graph to one engine, through TensorRT's builder or TensorRT-RTX's: the same API but for a few names."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsf.data.errors import JsfError
+from jsf.data.files import replacing
+from jsf.runtime.backends.log import keeping_log
+
+PROFILE = {"B": (1, 16, 256), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
+"""Symbolic length -> least, usual, greatest: videos or sentences encoded at once, those of a gallery, pairs per run.
+
+A pair needs 40 * 40 * 512 values for each activation (1.6 MB in FP16), so 64 pairs fit a Jetson and fill a large GPU.
+A gallery row is 40 kB in FP16; memory is taken for the rows that are there, not for the greatest number.
+"""
+
+TYPES = {
+    "float32": ("Float", "FP32"),
+    "float16": ("Half", "FP16"),
+    "int8": ("Int8", "INT8"),
+}
+"""The types of a layer, as TensorRT's versions write them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A serialized engine.
+
+    Attributes:
+        engine: what goes into the .engine file.
+        inputs: name -> {"dtype", "shape"}, outputs likewise, as in the sidecar.
+        profile: symbolic length -> [least, usual, greatest].
+        layers: type -> the number of layers that read or write it.
+        compute_capabilities: the GPUs it was built for, "8.7"; empty for the one in this machine.
+    """
+
+    engine: bytes
+    inputs: dict[str, dict[str, Any]]
+    outputs: dict[str, dict[str, Any]]
+    profile: dict[str, list[int]]
+    layers: dict[str, int]
+    compute_capabilities: list[str]
+
+
+def build_plan(trt: Any, graph: Path, cache: Path, monitor: Callable[[Any], Any]) -> Plan:
+    """Builds the engine of one graph, strongly typed: each layer computes in the type that the graph names.
+
+    Args:
+        trt: the module tensorrt or tensorrt_rtx.
+        graph: the .onnx file.
+        cache: the timing cache to use and to extend (TensorRT; TensorRT-RTX keeps none).
+        monitor: makes the builder's progress monitor from `trt`.
+
+    Raises:
+        JsfError: TensorRT cannot parse or build the graph.
+    """
+    log = keeping_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(graph)):
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        raise JsfError(f"{trt.__name__} {trt.__version__} cannot parse {graph}: {' '.join(errors)}")
+    inputs = {t.name: _tensor(trt, t) for t in (network.get_input(i) for i in range(network.num_inputs))}
+    outputs = {t.name: _tensor(trt, t) for t in (network.get_output(i) for i in range(network.num_outputs))}
+    lengths = _lengths(graph, inputs)
+
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the layers' types can be read back
+    config.progress_monitor = monitor(trt)
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: it is what the reduced precisions are compared with
+    config.add_optimization_profile(_profile(builder, inputs, lengths))
+    ahead_of_time = hasattr(trt, "ComputeCapability")
+    capabilities = _target(trt, config) if ahead_of_time else []
+    if not ahead_of_time:
+        _use_timing_cache(config, cache)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise JsfError(f"{trt.__name__} {trt.__version__} cannot build {graph}: {' '.join(log.errors)}")
+    if not ahead_of_time:
+        _save_timing_cache(config, cache)
+    layers = log.layers if ahead_of_time else _inspect(trt, log, plan)
+    profile = {name: list(values) for name, values in lengths.items()}
+    return Plan(bytes(plan), inputs, outputs, profile, count_types(layers), capabilities)
+
+
+def count_types(layers: list[str]) -> dict[str, int]:
+    """Type -> the number of layers that read or write it, from TensorRT's descriptions of the layers."""
+    # Constants are left out: a scale of 1.0 is FP32 in any engine.
+    ends = [re.sub(r'"?Constants"?: \[.*?\](?=, "?Outputs)', "", layer) for layer in layers]
+    found = [" ".join(re.findall(r'Datatype"?: "?([^"},]*)', layer)) for layer in ends]
+    return dict(Counter(name for text in found for name, words in TYPES.items() if any(w in text for w in words)))
+
+
+def _tensor(trt: Any, tensor: Any) -> dict[str, Any]:
+    types = {trt.DataType.FLOAT: "float32", trt.DataType.HALF: "float16", trt.DataType.INT32: "int32"}
+    # TensorRT names the symbolic lengths of inputs only.
+    shape = [tensor.get_dimension_name(i) or "?" if length < 0 else length for i, length in enumerate(tensor.shape)]
+    return {"dtype": types[tensor.dtype], "shape": shape}
+
+
+def _lengths(graph: Path, inputs: dict[str, dict[str, Any]]) -> dict[str, tuple[int, int, int]]:
+    names = {length for tensor in inputs.values() for length in tensor["shape"] if isinstance(length, str)}
+    if unknown := names - set(PROFILE):
+        raise JsfError(f"{graph} has the symbolic lengths {sorted(unknown)}; engines are built for {sorted(PROFILE)}.")
+    return {name: PROFILE[name] for name in sorted(names)}
+
+
+def _profile(builder: Any, inputs: dict[str, dict[str, Any]], lengths: dict[str, tuple[int, int, int]]) -> Any:
+    profile = builder.create_optimization_profile()
+    for name, tensor in inputs.items():
+        shapes = [[lengths[d][i] if isinstance(d, str) else d for d in tensor["shape"]] for i in range(3)]
+        profile.set_shape(name, *shapes)
+    return profile
+
+
+def _target(trt: Any, config: Any) -> list[str]:
+    """Targets every GPU from compute capability 8.0 that TensorRT-RTX names: one engine for all of them."""
+    known = {int(name[2:]): value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
+    numbers = sorted(number for number in known if number >= 80)
+    config.num_compute_capabilities = len(numbers)
+    for i, number in enumerate(numbers):
+        config.set_compute_capability(known[number], i)
+    return [f"{number // 10}.{number % 10}" for number in numbers]
+
+
+def _use_timing_cache(config: Any, path: Path) -> None:
+    timing_cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    config.set_timing_cache(timing_cache, False)
+
+
+def _save_timing_cache(config: Any, path: Path) -> None:
+    timing_cache = config.get_timing_cache()
+    if path.is_file():  # another build may have added to it meanwhile
+        timing_cache.combine(config.create_timing_cache(path.read_bytes()), False)
+    with replacing(path) as temporary:
+        temporary.write_bytes(bytes(timing_cache.serialize()))
+
+
+def _inspect(trt: Any, log: Any, plan: Any) -> list[str]:
+    runtime = trt.Runtime(log)
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise JsfError(f"{trt.__name__} {trt.__version__} cannot load what it built: {' '.join(log.errors)}")
+    inspector = engine.create_engine_inspector()
+    layers = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"]
+    return [json.dumps(layer) for layer in layers]
