@@ -1,0 +1,45 @@
+"""`jsf export`: a checkpoint to a bundle."""
+
+from pathlib import Path
+
+from jsf.data.errors import JsfError
+from jsf.data.extras import require
+from jsf.extraction import Extractor, default_extractor
+from jsf.runtime.bundle import default_bundle, graph_path
+from jsf.verbs.output import note, print_json, print_table
+
+
+def show_export(ckpt: Path, out: Path | None, json: bool) -> None:
+    """Exports, and prints each graph's size and its difference from PyTorch.
+
+    Raises:
+        JsfError: bad input, or a graph differs from PyTorch.
+    """
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        require(package, "export")
+    from jsf.export.bundle import export_bundle
+    from jsf.models.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(ckpt)
+    bundle = export_bundle(checkpoint, out or default_bundle(), find_extractor(checkpoint.extractor))
+    sizes = {name: graph_path(bundle.root, "fp32", name).stat().st_size for name in bundle.manifest.parity}
+    if json:
+        print_json({"bundle": str(bundle.root), "parity": bundle.manifest.parity, "bytes": sizes})
+        return
+    rows = [(name, f"{sizes[name] / 1e6:.1f}", f"{error:.1e}") for name, error in bundle.manifest.parity.items()]
+    print_table(f"{bundle.root}/fp32", ("graph", "MB", "difference from PyTorch"), rows)
+
+
+def find_extractor(identity: str) -> Path | None:
+    """The folder of the extractor that a model's features came from, where this machine has it.
+
+    A model of other features gets none, and a note that its bundle scores feature files only.
+    """
+    try:
+        folder = default_extractor() if identity else None
+        if folder and Extractor.open(folder).identity == identity:
+            return folder
+    except JsfError as error:
+        note(error.message)
+    note(f"the bundle scores feature files only: its features are of '{identity or 'an unknown extractor'}'")
+    return None

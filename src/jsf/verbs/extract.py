@@ -1,0 +1,24 @@
+"""`jsf extract`: video files to feature sequences."""
+
+from pathlib import Path
+
+from jsf.data.errors import JsfError
+from jsf.extraction import Extractor, default_extractor, extract_files
+from jsf.runtime.bundle import Bundle
+from jsf.verbs.output import note
+
+
+def show_extraction(paths: list[Path], out: Path, bundle: Path | None, device: str) -> None:
+    """Extracts videos and says which could not be, and why.
+
+    Raises:
+        JsfError: bad input, or at least one video failed.
+    """
+    folder = Bundle.open(bundle).extractor if bundle else default_extractor()
+    extractor = Extractor.open(folder, "cpu" if device == "auto" else device)
+    note(f"extracting with {extractor.identity} ({extractor.graph.description}), {extractor.width} numbers a frame")
+    failures = extract_files(paths, out, extractor)
+    if failures:
+        lines = "\n".join(f"  {path}: {reason}" for path, reason in failures.items())
+        raise JsfError(f"{len(failures)} videos could not be extracted, the others are in {out}:\n{lines}")
+    print(out)

@@ -1,0 +1,117 @@
+"""`jsf score`: one pair, several videos ranked for a sentence, or a table of pairs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsf.data.errors import JsfError
+from jsf.data.sequence import FeatureSequence
+from jsf.data.store import HDF5_SUFFIXES, open_features, read_features
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.pairs import score_table
+from jsf.runtime.scorer import Scorer
+from jsf.verbs.output import note, print_json, print_table
+
+
+def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precision: str, json: bool) -> None:
+    """Prints the score of a video and a sentence, or the videos ranked by it.
+
+    Raises:
+        JsfError: bad input; of several videos, after those that can be scored are shown.
+    """
+    if len(inputs) < 2:
+        raise JsfError(
+            f"got {len(inputs)} arguments, expected at least one video and a sentence.",
+            'For example: jsf score video.npz "a car speeds toward a truck"',
+        )
+    *names, sentence = inputs
+    scorer = Scorer.load(bundle, device, precision)
+    scorer.bundle.vocabulary.encode(sentence)
+    if unknown := scorer.bundle.vocabulary.unknown(sentence):
+        note(f"words that the model does not know are left out: {', '.join(unknown)}")
+    note(f"scoring with {scorer.description}")
+    videos, failures = _read(names, scorer.bundle)
+    scores = scorer.score_pairs([(video, sentence) for video in videos.values()]).tolist() if videos else []
+    ranked = sorted(zip(videos, scores, strict=True), key=lambda pair: -pair[1])
+    if json:
+        found = [{"video": name, "score": score} for name, score in ranked]
+        failed = [{"video": name, "error": error.message} for name, error in failures.items()]
+        print_json({"sentence": sentence, "backend": scorer.description, "scores": found, "failed": failed})
+    elif len(names) == 1 and ranked:
+        print(f"{ranked[0][1]:.4f}")
+    elif ranked:
+        rows = [(name, f"{score:.4f}", str(rank)) for rank, (name, score) in enumerate(ranked, start=1)]
+        print_table(f'"{sentence}"', ("video", "score", "rank"), rows)
+    if failures:
+        error = next(iter(failures.values()))
+        if len(names) == 1:
+            raise error
+        lines = "\n".join(f"  {name}: {error.message}" for name, error in failures.items())
+        raise JsfError(f"{len(failures)} of {len(names)} videos could not be scored:\n{lines}", error.fix)
+
+
+def show_pairs(
+    inputs: Sequence[str],
+    pairs: Path,
+    features: Path | None,
+    out: Path | None,
+    bundle: Path | None,
+    device: str,
+    precision: str,
+    json: bool,
+) -> None:
+    """Scores a table of pairs into a CSV, and prints where it is.
+
+    Raises:
+        JsfError: bad input.
+    """
+    if inputs or not features or not out:
+        raise JsfError(
+            "--pairs takes the videos and sentences from the table, and needs --features and -o.",
+            "For example: jsf score --pairs pairs.csv --features features.h5 -o scores.csv",
+        )
+    scorer = Scorer.load(bundle, device, precision)
+    note(f"scoring with {scorer.description}")
+    count = score_table(scorer, pairs, open_features(features), out)
+    if json:
+        print_json({"pairs": count, "scores": str(out), "backend": scorer.description})
+    else:
+        print(f"{count:,} scores in {out}")
+
+
+def _read(names: Sequence[str], bundle: Bundle) -> tuple[dict[str, FeatureSequence], dict[str, JsfError]]:
+    """The features of each video, and why those that failed did."""
+    videos, failures = {}, {}
+    reader = VideoReader(bundle)
+    for name in names:
+        try:
+            videos[name] = reader.read(name)
+        except JsfError as error:
+            failures[name] = error
+    return videos, failures
+
+
+class VideoReader:
+    """Features of whatever a user names as a video; the bundle's extractor is opened at the first video file."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+
+    def read(self, name: str) -> FeatureSequence:
+        """Reads `video.npz` or `store.h5#id`, or extracts a video file with the bundle's own extractor.
+
+        Raises:
+            JsfError: the file is absent or damaged, or the bundle has no extractor.
+        """
+        if Path(name.partition("#")[0]).suffix in (".npz", *HDF5_SUFFIXES):
+            return read_features(name)
+        if not hasattr(self, "_extractor"):
+            from jsf.extraction import Extractor
+
+            if not self._bundle.extractor.is_dir():
+                raise JsfError(
+                    f"{name} is a video file, and {self._bundle.root} has no extractor: its model was trained on "
+                    f"features of '{self._bundle.manifest.extractor or 'an unknown extractor'}'.",
+                    "Make features with that extractor, and score the .npz files.",
+                )
+            self._extractor = Extractor.open(self._bundle.extractor)
+        return self._extractor.extract(Path(name))

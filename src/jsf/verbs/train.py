@@ -1,0 +1,38 @@
+"""`jsf train`: features and captions to `best.pt`."""
+
+import json as json_module
+from pathlib import Path
+from typing import Any
+
+from jsf.data.errors import JsfError
+from jsf.data.extras import require
+from jsf.verbs.output import note, print_json
+
+
+def show_training(out: Path, settings: dict[str, Any], trainer: list[str], json: bool) -> None:
+    """Trains, and prints the best epoch's validation metrics.
+
+    Raises:
+        JsfError: bad input, or PyTorch or Lightning is not installed.
+    """
+    for package in ("torch", "lightning"):
+        require(package, "train")
+    from jsf.training.train import train
+
+    checkpoint = train(out=out, trainer_options=dict(map(_option, trainer)), **settings)
+    best = {name: value for name, value in checkpoint.metrics.items() if name not in ("epoch", "loss", "score")}
+    if json:
+        print_json({"checkpoint": str(out / "best.pt"), "metrics": checkpoint.metrics})
+        return
+    note(f"best epoch {checkpoint.metrics['epoch']:.0f}: " + ", ".join(f"{k} {v:.1f}" for k, v in best.items()))
+    print(out / "best.pt")
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, found, value = text.partition("=")
+    if not found:
+        raise JsfError(f"--trainer {text!r} has no '=', expected KEY=VALUE, such as precision=bf16-mixed.")
+    try:
+        return key, json_module.loads(value)
+    except ValueError:
+        return key, value

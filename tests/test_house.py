@@ -1,0 +1,175 @@
+"""The house rules: the package map is whole, the base install imports, and a device needs no PyTorch."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from jsf.data.sequence import FeatureSequence
+from jsf.data.vocabulary import Vocabulary
+from jsf.export.bundle import export_bundle
+from jsf.models.checkpoint import Checkpoint
+from jsf.models.config import PRESETS
+from jsf.models.jsfusion import JSFusion
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.scorer import Scorer
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+FOLDERS: dict[str, str] = SETUPTOOLS["package-dir"]
+NEED_TORCH = (
+    "jsf.models.",
+    "jsf.training.",
+    "jsf.extraction.backbone",
+    "jsf.export.bundle",
+    "jsf.export.graphs",
+    "jsf.export.parity",
+)
+"""The modules that may import PyTorch at their top."""
+
+TRAINING = {"torch", "lightning", "lightning_fabric", "pytorch_lightning", "torchmetrics", "onnxscript", "torchgen"}
+"""What a device that scores and builds engines does not have."""
+
+VOCABULARY = Vocabulary(("a", "car", "red", "dog", "runs"))
+
+REFUSE = """
+import json, sys
+refused = set(json.loads(sys.argv.pop(1)))
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+"""
+"""Makes the top-level modules of the first argument unimportable."""
+
+IMPORT_ALL = """
+import importlib
+failures = {}
+for module in sys.argv[1:]:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        failures[module] = str(error)
+print(json.dumps(failures))
+"""
+
+COMMAND = "from jsf.cli import main\nmain()"
+
+
+def packages() -> dict[str, Path]:
+    """Every package by name: a mapped folder, or a folder in one."""
+    return {
+        ".".join((package, *init.parent.relative_to(ROOT / folder).parts)): init.parent
+        for package, folder in FOLDERS.items()
+        for init in (ROOT / folder).rglob("__init__.py")
+    }
+
+
+def modules() -> list[str]:
+    return sorted(
+        package if file.stem == "__init__" else f"{package}.{file.stem}"
+        for package, folder in packages().items()
+        for file in folder.glob("*.py")
+    )
+
+
+def extras() -> set[str]:
+    """The top-level modules installed here that `pip install jsf` without extras does not bring."""
+    base: set[str] = set()
+    queue = ["jsf"]
+    while queue:
+        name = canonicalize_name(queue.pop())
+        if name not in base:
+            base.add(name)
+            wanted = [Requirement(line) for line in requires(name) or []]
+            queue += [item.name for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
+    owners = packages_distributions()
+    return {module for module in owners if not base & {canonicalize_name(owner) for owner in owners[module]}}
+
+
+def run(code: str, refused: set[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs code in a process of its own in which some packages cannot be imported."""
+    command = [sys.executable, "-c", REFUSE + code, json.dumps(sorted(refused)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_package_map_lists_every_package() -> None:
+    assert set(packages()) == set(SETUPTOOLS["packages"])
+
+
+def test_every_python_file_belongs_to_a_package() -> None:
+    files = {file for folder in FOLDERS.values() for file in (ROOT / folder).rglob("*.py")}
+    assert {file.parent for file in files} == set(packages().values())
+
+
+def test_the_base_install_is_small() -> None:
+    assert {"torch", "onnx", "onnxruntime", "h5py", "av", "lightning", "tensorrt_rtx"} <= extras()
+    assert not {"jsf", "numpy", "typer", "rich"} & extras()
+
+
+def test_every_module_imports_in_the_extras() -> None:
+    result = run(IMPORT_ALL, extras(), *modules())
+    assert result.returncode == 0, result.stderr
+    failures: dict[str, str] = json.loads(result.stdout)
+    assert any("torch" in message for message in failures.values()), "nothing was refused: the check does not check"
+    assert {name: why for name, why in failures.items() if not name.startswith(NEED_TORCH)} == {}
+
+
+@pytest.mark.parametrize("verb", ["", "demo", "extract", "train", "evaluate", "export", "build-engine", "score"])
+def test_help_works_in_the_base_install(verb: str) -> None:
+    result = run(COMMAND, extras(), *verb.split(), "--help")
+    assert result.returncode == 0, result.stderr
+    assert f"Usage: {' '.join(['-c', *verb.split()])}" in " ".join(result.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a very small model with weights of a gain that spreads its scores."""
+    torch.manual_seed(0)
+    sizes = replace(PRESETS["small"], word_width=16, frame_channels=32, lstm=8, joint=16, conv=8, head=(8, 8, 8))
+    model = JSFusion(replace(sizes, feature_width=6, vocabulary_size=len(VOCABULARY))).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(2.5)
+    return export_bundle(Checkpoint(model, VOCABULARY, "cnn 1"), tmp_path_factory.mktemp("house") / "bundle").root
+
+
+def test_score_works_where_torch_cannot_be_imported(bundle: Path, tmp_path: Path) -> None:
+    video = tmp_path / "video.npz"
+    FeatureSequence(np.ones((9, 6), np.float32), 5, "cnn 1").save(video)
+    result = run(
+        COMMAND, TRAINING, "score", str(video), "a red car", "--bundle", str(bundle), "--device", "cpu", "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    score = Scorer.load(bundle, "cpu").score(video, "a red car")
+    assert json.loads(result.stdout)["scores"][0]["score"] == pytest.approx(score, abs=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt-rtx"])
+def test_build_engine_works_where_torch_cannot_be_imported(backend: str, bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    result = run(COMMAND, TRAINING, "build-engine", "--fp16", "--backend", backend, "--bundle", str(copy))
+    assert result.returncode == 0, result.stderr
+    assert set(Bundle.open(copy).manifest.hashes) == {"fp32", "fp16"}
+    assert len(list(copy.glob("engines/*/fp16/*.engine"))) == (3 if backend == "tensorrt-rtx" else 0)
+
+
+def test_what_needs_torch_says_so_where_it_cannot_be_imported(tmp_path: Path) -> None:
+    result = run(COMMAND, TRAINING, "export", "--ckpt", str(tmp_path / "best.pt"), "-o", str(tmp_path / "bundle"))
+    assert result.returncode == 1
+    assert "pip install 'jsf[export]'" in result.stderr
