@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from jsf.data.errors import JsfError
 from jsf.data.sequence import MAX_STEPS, FeatureSequence
 from jsf.runtime.bundle import Bundle
 
@@ -81,4 +82,7 @@ def table(results: list[dict[str, Any]]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except JsfError as error:
+        sys.exit(str(error))

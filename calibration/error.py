@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
+from jsf.data.progress import track
 from jsf.data.sequence import MAX_STEPS
 from jsf.runtime.backends.base import Arrays
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
@@ -67,5 +68,5 @@ def _scores(graphs: Mapping[str, Path], samples: Arrays) -> Iterator[npt.NDArray
     matcher = OnnxRuntimeGraph(graphs["matcher"])
     encoded = {**videos, **sentences, "video_lengths": video_lengths, "sentence_lengths": sentence_lengths}
     order = np.arange(len(sentence_lengths), dtype=np.int32)
-    for video in range(len(video_lengths)):
+    for video in track(range(len(video_lengths)), "measuring the score error", len(video_lengths)):
         yield matcher.run({**encoded, "video_index": np.full_like(order, video), "sentence_index": order})["scores"]

@@ -1,14 +1,17 @@
 """FP16 graphs from FP32 ones. Precision is a property of the graph, so every backend runs the same one."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jsf.calibration.error import generated_samples, score_error
+from jsf.calibration.simulate import simulate_fp16
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
-from jsf.runtime.bundle import GRAPHS, Bundle
+from jsf.runtime.backends.base import Arrays
+from jsf.runtime.bundle import GRAPHS, STATIC_GRAPHS, Bundle
 
 FLOAT32_ENDS = ["features", "scores"]
 """What stays FP32 at the graphs' ends. Encoded videos and sentences are FP16, so that no cast runs over a gallery."""
@@ -56,10 +59,17 @@ def add_fp16(bundle: Bundle) -> dict[str, Any]:
         targets = {name: folder / source.name for name, source in sources.items()}
         for name, source in track(sources.items(), "converting to FP16", len(sources)):
             to_fp16(source, targets[name])
-        samples = generated_samples(bundle.manifest.feature_width, len(bundle.vocabulary))
-        loss = score_error(sources, targets, samples)
+        loss = _measure(sources, targets, generated_samples(bundle.manifest.feature_width, len(bundle.vocabulary)))
         hashes = {name: sha256(target) for name, target in targets.items()}
     bundle.manifest.hashes["fp16"] = hashes
     bundle.manifest.losses["fp16"] = {**loss, "samples": "generated", "accuracy": "not measured"}
     bundle.save_manifest()
     return bundle.manifest.losses["fp16"]
+
+
+def _measure(sources: dict[str, Path], targets: dict[str, Path], samples: Arrays) -> dict[str, float]:
+    with TemporaryDirectory() as folder:
+        simulated = {name: Path(folder) / f"{name}.onnx" for name in STATIC_GRAPHS}
+        for name, path in simulated.items():
+            simulate_fp16(targets[name], path)
+        return score_error(sources, simulated, samples)

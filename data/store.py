@@ -88,7 +88,7 @@ class FolderStore(FeatureStore):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files = {file.stem: file for file in sorted(path.glob("*.npz"))}
+        self._files = {file.stem: file for file in sorted(path.glob("[!.]*.npz"))}
         if not self._files:
             raise JsfError(f"{path} holds no .npz files.", f"Make them with: jsf extract VIDEOS -o {path}")
         self.extractor = load_sequence(next(iter(self._files.values()))).extractor

@@ -31,14 +31,13 @@ def ranks(scores: npt.NDArray[np.floating], relevant: npt.NDArray[np.bool_]) -> 
     Args:
         scores: [queries, gallery]; bigger is better.
         relevant: [queries, gallery] bool, at least one true item a query. Further true items are not counted as
-            competitors of the best one.
+            competitors of the best one. NaN never helps: a true item's ranks last, a wrong item's above.
 
     Returns:
         [queries] float64.
     """
     best = np.where(relevant, scores, -np.inf).max(1, keepdims=True)
-    wrong = np.where(relevant, -np.inf, scores)
-    above, ties = (wrong > best).sum(1), (wrong == best).sum(1)
+    above, ties = (~relevant & ~(scores <= best)).sum(1), (~relevant & (scores == best)).sum(1)
     return np.asarray(1.0 + above + ties / 2.0, np.float64)
 
 
@@ -50,6 +49,6 @@ def ranking(scores: npt.NDArray[np.floating], relevant: npt.NDArray[np.bool_]) -
 
 
 def chance(queries: int, gallery: int) -> Ranking:
-    """What a constant score reaches in expectation, for one true item a query."""
+    """What random scores reach on average, for one true item a query."""
     recall = {k: 100.0 * k / gallery for k in RECALLS if k <= gallery}
     return Ranking(queries, gallery, recall, (gallery + 1) / 2, (gallery + 1) / 2)

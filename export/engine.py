@@ -42,8 +42,11 @@ def choose_backend(requested: str = "auto") -> Choice:
     gpu = find_gpu()
     if requested == "auto":
         return _automatic(gpu)
-    if requested == "tensorrt":
-        require_gpu()
+    if requested == "tensorrt" and gpu is None:
+        raise JsfError(
+            "TensorRT builds on the GPU that runs the engine, and this machine has no usable NVIDIA GPU.",
+            "Run this command on the machine with the GPU, or leave --backend to its default here.",
+        )
     if requested in MODULES:
         require(MODULES[requested], requested)
     return Choice(requested, "it was asked for")
@@ -119,10 +122,11 @@ def _sm(gpu: Gpu | None) -> str:
 
 
 def _check_precision(plan: Plan, precision: str, graph: str) -> None:
+    # A version that describes its layers in other words cannot be checked: the sidecar then holds no types.
     wanted = plan.layers.get(PRECISIONS[precision], 0)
-    others = sum(plan.layers.get(other, 0) for other in PRECISIONS.values()) - wanted
-    if wanted <= others:
+    if plan.layers and wanted <= sum(plan.layers.values()) - wanted:
         raise JsfError(
-            f"the {precision} engine of '{graph}' was not built in {PRECISIONS[precision]}: it has {plan.layers} layers.",
+            f"the {precision} engine of '{graph}' was not built in {PRECISIONS[precision]}: "
+            f"its layers by type are {plan.layers}.",
             "Build with another version of TensorRT, and report this one.",
         )

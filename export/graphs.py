@@ -39,7 +39,7 @@ class Samples:
     sentence_index: Tensor
 
 
-def draw_samples(model: JSFusion, videos: int = 12, sentences: int = 12, seed: int = 0) -> Samples:
+def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int = 0) -> Samples:
     """Draws inputs as the model expects them: features around its own standardization, lengths 1 and 40 included."""
     random = torch.Generator().manual_seed(seed)
     encoder = model.frame_encoder

@@ -15,8 +15,8 @@ from jsf.runtime.backends.log import keeping_log
 PROFILE = {"B": (1, 16, 256), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
 """Symbolic length -> least, usual, greatest: videos or sentences encoded at once, those of a gallery, pairs per run.
 
-A pair needs 40 * 40 * 512 values for each activation (1.6 MB in FP16), so 64 pairs fit a Jetson and fill a large GPU.
-A gallery row is 40 kB in FP16; memory is taken for the rows that are there, not for the greatest number.
+A pair has 40 * 40 * 512 values in each activation: 64 pairs take 0.1 GB for one in FP16, twice that in FP32. A row of a
+gallery has 40 * 512: 4096 rows take 0.17 GB in FP16, and the runtime allocates for the rows that are there.
 """
 
 TYPES = {
@@ -53,7 +53,7 @@ def build_plan(trt: Any, graph: Path, cache: Path, monitor: Callable[[Any], Any]
     Args:
         trt: the module tensorrt or tensorrt_rtx.
         graph: the .onnx file.
-        cache: the timing cache to use and to extend (TensorRT; TensorRT-RTX keeps none).
+        cache: the timing cache to use and to extend; TensorRT-RTX keeps none.
         monitor: makes the builder's progress monitor from `trt`.
 
     Raises:
@@ -62,10 +62,7 @@ def build_plan(trt: Any, graph: Path, cache: Path, monitor: Callable[[Any], Any]
     log = keeping_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse_from_file(str(graph)):
-        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        raise JsfError(f"{trt.__name__} {trt.__version__} cannot parse {graph}: {' '.join(errors)}")
+    _parse(trt, network, log, graph)
     inputs = {t.name: _tensor(trt, t) for t in (network.get_input(i) for i in range(network.num_inputs))}
     outputs = {t.name: _tensor(trt, t) for t in (network.get_output(i) for i in range(network.num_outputs))}
     lengths = _lengths(graph, inputs)
@@ -75,18 +72,17 @@ def build_plan(trt: Any, graph: Path, cache: Path, monitor: Callable[[Any], Any]
     config.progress_monitor = monitor(trt)
     config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: it is what the reduced precisions are compared with
     config.add_optimization_profile(_profile(builder, inputs, lengths))
-    ahead_of_time = hasattr(trt, "ComputeCapability")
+    ahead_of_time = hasattr(trt, "ComputeCapability")  # TensorRT-RTX: needs no GPU, and times nothing
     capabilities = _target(trt, config) if ahead_of_time else []
     if not ahead_of_time:
-        _use_timing_cache(config, cache)
+        config.set_timing_cache(_load_timing_cache(config, cache), False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise JsfError(f"{trt.__name__} {trt.__version__} cannot build {graph}: {' '.join(log.errors)}")
     if not ahead_of_time:
         _save_timing_cache(config, cache)
-    layers = log.layers if ahead_of_time else _inspect(trt, log, plan)
-    profile = {name: list(values) for name, values in lengths.items()}
-    return Plan(bytes(plan), inputs, outputs, profile, count_types(layers), capabilities)
+    layers = count_types(log.layers if ahead_of_time else _inspect(trt, log, plan))
+    return Plan(bytes(plan), inputs, outputs, {k: list(v) for k, v in lengths.items()}, layers, capabilities)
 
 
 def count_types(layers: list[str]) -> dict[str, int]:
@@ -95,6 +91,13 @@ def count_types(layers: list[str]) -> dict[str, int]:
     ends = [re.sub(r'"?Constants"?: \[.*?\](?=, "?Outputs)', "", layer) for layer in layers]
     found = [" ".join(re.findall(r'Datatype"?: "?([^"},]*)', layer)) for layer in ends]
     return dict(Counter(name for text in found for name, words in TYPES.items() if any(w in text for w in words)))
+
+
+def _parse(trt: Any, network: Any, log: Any, graph: Path) -> None:
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(graph)):
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        raise JsfError(f"{trt.__name__} {trt.__version__} cannot parse {graph}: {' '.join(errors)}")
 
 
 def _tensor(trt: Any, tensor: Any) -> dict[str, Any]:
@@ -129,15 +132,14 @@ def _target(trt: Any, config: Any) -> list[str]:
     return [f"{number // 10}.{number % 10}" for number in numbers]
 
 
-def _use_timing_cache(config: Any, path: Path) -> None:
-    timing_cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-    config.set_timing_cache(timing_cache, False)
+def _load_timing_cache(config: Any, path: Path) -> Any:
+    content = path.read_bytes() if path.is_file() else b""
+    return config.create_timing_cache(content) or config.create_timing_cache(b"")  # TensorRT refuses a damaged one
 
 
 def _save_timing_cache(config: Any, path: Path) -> None:
     timing_cache = config.get_timing_cache()
-    if path.is_file():  # another build may have added to it meanwhile
-        timing_cache.combine(config.create_timing_cache(path.read_bytes()), False)
+    timing_cache.combine(_load_timing_cache(config, path), False)  # another build may have added to it meanwhile
     with replacing(path) as temporary:
         temporary.write_bytes(bytes(timing_cache.serialize()))
 

@@ -1,7 +1,5 @@
 """The checkpoint `best.pt`: everything needed to score again, and nothing that runs code when loaded."""
 
-import pickle
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,24 +60,27 @@ class Checkpoint:
             raise JsfError(f"{path} does not exist.", "Make it with: jsf train ... -o RUN, which writes RUN/best.pt")
         try:
             value = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
-            raise JsfError(f"{path} is not a jsf checkpoint: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # damaged bytes raise whatever they run into, from AssertionError to IndexError
+            raise JsfError(f"{path} is not a jsf checkpoint: {_reason(error)}") from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             found = value.get("format") if isinstance(value, dict) else None
             raise JsfError(f"{path} has checkpoint format {found!r}; this jsf reads format {FORMAT}.")
         try:
-            model = JSFusion(_config(value["config"]))
-            model.load_state_dict(value["state_dict"])
-            return cls(
-                model.eval(),
-                Vocabulary(tuple(value["vocabulary"])),
-                value["extractor"],
-                value["metrics"],
-                value["recipe"],
-            )
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise JsfError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+            model, vocabulary = _model(value), Vocabulary(tuple(value["vocabulary"]))
+            if len(vocabulary) != model.config.vocabulary_size:
+                raise ValueError(f"a vocabulary of {len(vocabulary)} for {model.config.vocabulary_size} embeddings")
+            return cls(model.eval(), vocabulary, value["extractor"], value["metrics"], value["recipe"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise JsfError(f"{path} is damaged: {_reason(error)}") from error
 
 
-def _config(value: dict[str, Any]) -> JSFusionConfig:
-    return JSFusionConfig(**{**value, "head": tuple(value["head"])})
+def _model(value: dict[str, Any]) -> JSFusion:
+    config = JSFusionConfig(**{**value["config"], "head": tuple(value["config"]["head"])})
+    with torch.device("meta"):  # sizes are compared with the file's before anything of them is allocated
+        model = JSFusion(config)
+    model.load_state_dict(value["state_dict"], assign=True)
+    return model
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -30,16 +31,17 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(width))
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x [..., C], valid [...] bool or None where all are -> [..., C]."""
-        mean, variance = self._batch_statistics(x, valid) if self.training else (self.mean, self.variance)
-        return (x - mean) * torch.rsqrt(variance + self.epsilon) + self.shift
+        """x [..., C], valid [...] bool or None where all are -> [..., C]; in training, zero where not valid."""
+        if not self.training:
+            return (x - self.mean) * torch.rsqrt(self.variance + self.epsilon) + self.shift
+        if valid is None:
+            return self._normalize(x.flatten(0, -2)).view_as(x)
+        return torch.zeros_like(x).index_put((valid,), self._normalize(x[valid]))
 
-    def _batch_statistics(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-        cells = x.flatten(0, -2) if valid is None else x[valid]
-        variance, mean = torch.var_mean(cells.float(), dim=0, correction=0)
-        self.mean.lerp_(mean.detach(), 1 - self.decay)
-        self.variance.lerp_(variance.detach(), 1 - self.decay)
-        return mean, variance
+    def _normalize(self, cells: Tensor) -> Tensor:
+        return F.batch_norm(
+            cells, self.mean, self.variance, None, self.shift, training=True, momentum=1 - self.decay, eps=self.epsilon
+        )
 
 
 class Dense(nn.Module):
@@ -55,9 +57,7 @@ class Dense(nn.Module):
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """x [..., inputs], valid [...] bool -> [..., outputs]."""
         x = self.linear(x)
-        if self.norm is not None:
-            x = self.norm(x, valid)
-        return self.activation(x)
+        return self.activation(x if self.norm is None else self.norm(x, valid))
 
     @torch.no_grad()
     def fold(self) -> None:

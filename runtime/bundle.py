@@ -4,7 +4,7 @@
 bundle/
   manifest.json      what is in it: model, features, graphs with their SHA-256, parity, losses per precision
   vocabulary.json
-  fp32/ fp16/ int8/  frame_encoder.onnx  word_encoder.onnx  matcher.onnx  matcher.buckets.onnx
+  fp32/ fp16/        frame_encoder.onnx  word_encoder.onnx  matcher.onnx  matcher.buckets.onnx
   extractor/         visual.onnx  extractor.json
   engines/<backend>-<version>-<sm>/<precision>/<graph>.engine  <graph>.json
 ```
@@ -20,10 +20,12 @@ from jsf.data.files import read_json, sha256, write_json
 from jsf.data.vocabulary import Vocabulary
 
 SCHEMA = 1
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16")
 GRAPHS = ("frame_encoder", "word_encoder", "matcher", "matcher.buckets")
 STATIC_GRAPHS = GRAPHS[:3]
 """The graphs of which engines are built: the symbolic matcher is fixed per length first."""
+
+EXPORT_AGAIN = "Export the bundle again: jsf export --ckpt best.pt"
 
 
 @dataclass
@@ -77,7 +79,10 @@ class Bundle:
                 f"{root} is not a bundle: it has no manifest.json.",
                 "Make one with: jsf export --ckpt best.pt, or name another with --bundle or $JSF_BUNDLE.",
             )
-        return cls(root, _manifest(path), Vocabulary.load(root / "vocabulary.json"))
+        try:
+            return cls(root, _manifest(path), Vocabulary.load(root / "vocabulary.json"))
+        except JsfError as error:
+            raise JsfError(error.message, error.fix or EXPORT_AGAIN) from error
 
     def graph(self, precision: str, name: str) -> Path:
         """The path of a graph whose content is the one that the manifest names.
@@ -87,19 +92,18 @@ class Bundle:
         """
         if precision not in PRECISIONS:
             raise JsfError(f"precision '{precision}' is not known, expected one of: {', '.join(PRECISIONS)}.")
-        expected = self.manifest.hashes.get(precision, {}).get(name)
-        if expected is None:
+        if precision not in self.manifest.hashes:
             raise JsfError(
                 f"{self.root} has no {precision} graphs, only: {', '.join(self.manifest.hashes)}.",
                 f"Make them with: jsf build-engine --{precision} --bundle {self.root}",
             )
         path = graph_path(self.root, precision, name)
         if not path.is_file():
-            raise JsfError(f"{path} is missing.", "Export the bundle again: jsf export --ckpt best.pt")
-        if (found := sha256(path)) != expected:
+            raise JsfError(f"{path} is missing.", EXPORT_AGAIN)
+        if (found := sha256(path)) != (expected := self.manifest.hashes[precision][name]):
             raise JsfError(
                 f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...",
-                "Export the bundle again: jsf export --ckpt best.pt",
+                EXPORT_AGAIN,
             )
         return path
 
@@ -130,7 +134,7 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
 
 def default_bundle() -> Path:
     """`$JSF_BUNDLE`, or `./bundle`."""
-    return Path(os.environ.get("JSF_BUNDLE", "bundle"))
+    return Path(os.environ.get("JSF_BUNDLE") or "bundle")
 
 
 def _manifest(path: Path) -> Manifest:
@@ -141,10 +145,16 @@ def _manifest(path: Path) -> Manifest:
             "Update jsf (pip install -U jsf), or export the bundle again with this version.",
         )
     if missing := sorted({f.name for f in fields(Manifest)} - set(value)):
-        raise JsfError(f"{path} lacks: {', '.join(missing)}.", "Export the bundle again: jsf export --ckpt best.pt")
+        raise JsfError(f"{path} lacks: {', '.join(missing)}.")
     manifest = Manifest(**{f.name: value[f.name] for f in fields(Manifest)})
     pattern = Manifest(model="", task="", preset="", feature_width=0, extractor="", joint_width=0, opset=0)
     for name, expected in asdict(pattern).items():
         if type(value[name]) is not type(expected):
             raise JsfError(f"{path}: '{name}' is {value[name]!r}, expected a {type(expected).__name__}.")
+    if "fp32" not in manifest.hashes or not all(map(_is_complete, manifest.hashes.values())):
+        raise JsfError(f"{path}: 'hashes' must name fp32, and for each precision all of: {', '.join(GRAPHS)}.")
     return manifest
+
+
+def _is_complete(hashes: Any) -> bool:
+    return isinstance(hashes, dict) and set(hashes) == set(GRAPHS) and all(type(h) is str for h in hashes.values())

@@ -33,7 +33,7 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
         bundle: the opened bundle.
         device: "cpu"; "cuda", an engine of the bundle, or ONNX Runtime where it has none; "auto", an engine where the
             bundle has one and this machine a GPU, else the CPU.
-        precision: "fp32", "fp16" or "int8"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
+        precision: "fp32" or "fp16"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
 
     Raises:
         JsfError: what was asked for is not there. Only "auto" chooses.

@@ -39,15 +39,15 @@ def match(
     gets the whole collection every time where its `limits` allow, so that a backend can keep it on its device.
     """
     symbolic = isinstance(matcher.inputs[0].shape[1], str)
-    limits: dict[str, int] = getattr(matcher, "limits", {})
-    whole = not symbolic and len(videos) <= limits.get("V", 0) and len(sentences) <= limits.get("S", 0)
+    whole = not symbolic and len(videos) <= matcher.limits.get("V", 0) and len(sentences) <= matcher.limits.get("S", 0)
     order = np.lexsort((sentences.lengths[sentence_index], videos.lengths[video_index]))
     cells = (
         crop_length(videos.lengths) * crop_length(sentences.lengths)
         if symbolic
         else videos.values.shape[1] * sentences.values.shape[1]
     )
-    batch = max(1, min(JOINT_BYTES // (cells * videos.values.shape[2] * 4), limits.get("P", len(order))))
+    fitting = JOINT_BYTES // (cells * videos.values.shape[2] * 4)
+    batch = max(1, matcher.limits.get("P", fitting))
     scores = np.empty(len(order), np.float32)
     starts = range(0, len(order), batch)
     for start in track(starts, "matching", len(starts)):

@@ -8,6 +8,7 @@ from jsf.data.captions import Caption, read_captions
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.data.progress import track
+from jsf.data.sequence import FeatureSequence
 from jsf.data.store import FeatureStore
 from jsf.runtime.scorer import Scorer
 
@@ -20,8 +21,8 @@ HEADER = ("video_id", "sentence", "score")
 def score_table(scorer: Scorer, table: Path, store: FeatureStore, out: Path) -> int:
     """Scores every row of a captions table into `out`, a CSV of video_id, sentence, score, in the table's order.
 
-    Scores are kept in a partial file beside `out` that belongs to this table and this bundle alone; `out` appears when
-    all are there.
+    Scores are kept in a partial file beside `out` that belongs to this table, these features, this bundle and its
+    precision alone; `out` appears when all are there.
 
     Returns:
         The number of pairs.
@@ -32,27 +33,29 @@ def score_table(scorer: Scorer, table: Path, store: FeatureStore, out: Path) -> 
     """
     rows = read_captions(table)
     _check(rows, scorer, store)
-    mark = hashlib.sha256((sha256(table) + sha256(scorer.bundle.root / "manifest.json")).encode()).hexdigest()[:12]
-    partial = out.with_name(f".{out.name}.{mark}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    done = _keep_whole_chunks(partial)
-    starts = range(done, len(rows), CHUNK)
+    if out.is_dir():
+        raise JsfError(f"{out} is a folder.", "Name a file: -o scores.csv")
+    partial = out.with_name(f".{out.name}.{_mark(scorer, table, store)}.partial")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        done = _keep_whole_chunks(partial)
+        starts = range(done, len(rows), CHUNK)
         with partial.open("a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             if not done:
                 writer.writerow(HEADER)
             for start in track(starts, "scoring", len(starts)):
                 chunk = rows[start : start + CHUNK]
-                features = {row.video_id: store.read(row.video_id) for row in chunk}
-                scores = scorer.score_pairs([(features[row.video_id], row.sentence) for row in chunk])
+                videos = {row.video_id: _video(store, row.video_id) for row in chunk}
+                scores = scorer.score_pairs([(videos[row.video_id], row.sentence) for row in chunk])
                 for row, score in zip(chunk, scores, strict=True):
                     writer.writerow((row.video_id, row.sentence, f"{score:.7g}"))
                 file.flush()
         partial.replace(out)
     except OSError as error:
         raise JsfError(
-            f"cannot write {out}: {error.strerror}.", "Free some space and run the same command again."
+            f"cannot write {out}: {error.strerror}.",
+            "Check the folder and the free space, and run the same command again.",
         ) from error
     return len(rows)
 
@@ -65,11 +68,21 @@ def _check(rows: list[Caption], scorer: Scorer, store: FeatureStore) -> None:
         scorer.bundle.vocabulary.encode(row.sentence)
 
 
+def _video(store: FeatureStore, video_id: str) -> FeatureSequence:
+    return FeatureSequence(store.read(video_id), extractor=store.extractor, source=f"{store.path}#{video_id}")
+
+
+def _mark(scorer: Scorer, table: Path, store: FeatureStore) -> str:
+    """What a partial file's scores depend on, as twelve hex digits."""
+    parts = (sha256(table), sha256(scorer.bundle.root / "manifest.json"), scorer.description, str(store.path.resolve()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
 def _keep_whole_chunks(partial: Path) -> int:
     """Cuts the partial file after its last whole chunk, for a kill can leave half a row; returns the pairs it holds."""
     if not partial.exists():
         return 0
-    lines = partial.read_bytes().splitlines(keepends=True)
+    lines = [line for line in partial.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     done = max(0, len(lines) - 1) // CHUNK * CHUNK
     with partial.open("wb") as file:
         file.writelines(lines[: done + 1] if done else [])

@@ -21,6 +21,8 @@ Video: TypeAlias = FeatureSequence | npt.NDArray[Any] | Path | str
 
 ENCODE_BATCH = 32
 
+EXTRACT_AGAIN = "Extract it with the bundle's own: jsf extract VIDEO --bundle BUNDLE -o OUT.npz"
+
 
 class Scorer:
     """Scores how well sentences fit videos; bigger is better. Scores are raw logits, so ties are real ties.
@@ -86,7 +88,7 @@ class Scorer:
         Raises:
             JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
         """
-        features = (self._features(video) for video in videos)
+        features = (self.features(video) for video in videos)
         return self._encode(self._graphs.frame_encoder, "features", (pad(batch) for batch in _batches(features)))
 
     def encode_sentences(self, sentences: Sequence[str]) -> Encoded:
@@ -106,7 +108,12 @@ class Scorer:
         encoded.values.flags.writeable = False  # a backend may keep on its device what cannot change
         return encoded
 
-    def _features(self, video: Video) -> npt.NDArray[Any]:
+    def features(self, video: Video) -> npt.NDArray[Any]:
+        """A video's features [T, D], read where a file is named, and checked to be what the model takes.
+
+        Raises:
+            JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
+        """
         if isinstance(video, (str, Path)):
             video = read_features(str(video))
         manifest = self.bundle.manifest
@@ -115,7 +122,7 @@ class Scorer:
                 raise JsfError(
                     f"{video.source or 'the video'} was extracted by '{video.extractor}'; "
                     f"this bundle was trained on features of '{manifest.extractor}'.",
-                    "Extract it with the bundle's own: jsf extract VIDEO --bundle BUNDLE -o OUT.npz",
+                    EXTRACT_AGAIN,
                 )
             source, features = video.source, video.features
         else:
@@ -124,7 +131,8 @@ class Scorer:
         if features.shape[1] != manifest.feature_width:
             raise JsfError(
                 f"{source or 'the video'} has features {features.shape[1]} wide; this bundle takes "
-                f"{manifest.feature_width}."
+                f"{manifest.feature_width}.",
+                EXTRACT_AGAIN,
             )
         return features
 

@@ -26,7 +26,7 @@ class RetrievalModule(LightningModule):
         recipe: how to train it.
         vocabulary: the words of its embedding matrix.
         val: the validation split.
-        seed: of the dropout, set anew each epoch, so that a resumed run draws what an uninterrupted one does.
+        seed: of the dropout, set anew each step, so that a resumed run draws what an uninterrupted one does.
     """
 
     def __init__(
@@ -42,9 +42,12 @@ class RetrievalModule(LightningModule):
         self.val, self.seed = val, seed
 
     def on_train_epoch_start(self) -> None:
-        """Makes the epoch's randomness a function of (seed, epoch, process)."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch * 1009 + self.global_rank)
+        """Makes the epoch's shuffle a function of (seed, epoch)."""
         self.trainer.train_dataloader.dataset.epoch = self.current_epoch  # type: ignore[union-attr]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Makes the step's dropout a function of (seed, step, process): a resumed epoch draws in another order."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step * 1009 + self.global_rank)
 
     def training_step(self, batch: Batch) -> torch.Tensor:
         """The ranking loss over all pairs of a batch."""

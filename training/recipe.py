@@ -41,9 +41,10 @@ class Recipe:
 RECIPES = {
     "paper": Recipe(),
     "small": Recipe(
-        epochs=30,
-        batch=16,
-        neighbours=1,
+        epochs=16,
+        patience=12,
+        batch=8,
+        neighbours=3,
         learning_rate=1e-3,
         anneal=True,
         margin=1.0,

@@ -26,7 +26,10 @@ from jsf.training.batches import Captions, ShuffledBatches
 from jsf.training.module import RetrievalModule
 from jsf.training.recipe import Recipe
 from jsf.training.recipe import recipe as preset_recipe
-from jsf.training.run import BEST, LAST, BestCheckpoint
+from jsf.training.run import BEST, LAST, LOG, BestCheckpoint
+
+FLOOR = 0.1
+"""Least standard deviation that a dimension is divided by, relative to the median of all that vary."""
 
 
 def train(
@@ -88,25 +91,28 @@ def train(
 
 
 def _resume_from(out: Path, resume: bool) -> Path | None:
-    last = out / LAST
-    if resume and not last.is_file():
-        raise JsfError(f"{out} holds no run to resume: {last} does not exist.", "Start it without --resume.")
-    if not resume and (last.exists() or (out / BEST).exists()):
+    begun = any((out / name).exists() for name in (LOG, BEST, LAST))
+    if resume and not begun:
+        raise JsfError(f"{out} holds no run to resume.", "Start it without --resume.")
+    if not resume and begun:
         raise JsfError(f"{out} already holds a run.", "Continue it with --resume, or name another folder with -o.")
-    return last if resume else None
+    return out / LAST if (out / LAST).exists() else None  # a run killed in its first epoch starts again
 
 
 def _standardize(model: JSFusion, split: Captions) -> None:
     """Sets the frame encoder's standardization to the training videos' statistics, one video in memory at a time."""
     count, total, squares = 0, np.zeros(split.width), np.zeros(split.width)
+    origin = split.store.read(split.video_ids[0])[0].astype(np.float64)  # sums about it keep their digits
     for video_id in dict.fromkeys(split.video_ids):
-        steps = split.store.read(video_id).astype(np.float64)
+        steps = split.store.read(video_id) - origin
         count, total, squares = count + len(steps), total + steps.sum(0), squares + np.square(steps).sum(0)
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    # A dimension that never varies carries nothing: it is scaled to zero rather than divided by zero.
-    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
-    model.frame_encoder.feature_mean.copy_(torch.from_numpy(mean))
+    varies = deviation > 1e-6
+    # A dimension that hardly varies is noise: at unit variance it would overflow FP16. One that never does is zero.
+    floor = FLOOR * np.median(deviation[varies]) if varies.any() else 1.0
+    scale = np.where(varies, 1 / np.maximum(deviation, floor), 0.0)
+    model.frame_encoder.feature_mean.copy_(torch.from_numpy(origin + mean))
     model.frame_encoder.feature_scale.copy_(torch.from_numpy(scale))
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class Graph(ABC):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    limits: Mapping[str, int] = MappingProxyType({})
+    """Symbolic length -> the greatest that it can have; a length that is not named has no limit."""
     description: str
     """What runs where, as printed to the user: "onnxruntime 1.32.0 on cpu, fp32"."""
 

@@ -55,7 +55,7 @@ class Device(ABC):
 
 
 class PyCudaDevice(Device):
-    """`pycuda`, in the primary context, which the CUDA runtime shares."""
+    """`pycuda`, in the primary context, which TensorRT shares; for the thread that opened it."""
 
     def __init__(self) -> None:
         require_gpu()

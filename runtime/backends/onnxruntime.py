@@ -43,13 +43,17 @@ class OnnxRuntimeGraph(Graph):
         except Exception as error:  # ONNX Runtime raises its own classes, which have no common base
             raise JsfError(f"{path} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
         _check_running(self._session.get_providers(), device)
+        self._path = path
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self.description = f"onnxruntime {ort.__version__} on {device}"
 
     def _run(self, arrays: Arrays) -> Arrays:
         names = [spec.name for spec in self.outputs]
-        return dict(zip(names, self._session.run(names, arrays), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, arrays), strict=True))
+        except Exception as error:  # out of memory, or an id that the weights do not have
+            raise JsfError(f"onnxruntime cannot run {self._path}: {error}") from error
 
 
 def _check_device(ort: Any, device: str) -> None:
@@ -72,4 +76,6 @@ def _check_running(providers: list[str], device: str) -> None:
 
 
 def _spec(value: Any) -> TensorSpec:
+    if value.type not in _TYPES:
+        raise JsfError(f"'{value.name}' of the graph is a {value.type}, expected one of: {', '.join(_TYPES)}.")
     return TensorSpec(value.name, _TYPES[value.type], tuple(d if isinstance(d, int) else str(d) for d in value.shape))

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from jsf.data.files import read_json, sha256, write_json
 from jsf.runtime.backends.base import TensorSpec
 
 SCHEMA = 1
+REBUILD = "Build the engine again: jsf build-engine"
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Backend -> the Python module that builds and runs its engines; the extra of jsf has the backend's name."""
 
@@ -66,20 +67,16 @@ class EngineSidecar:
         """
         value = read_json(path)
         if value.get("schema") != SCHEMA:
-            raise JsfError(
-                f"{path} has schema {value.get('schema')!r}; this jsf reads schema {SCHEMA}.",
-                "Build the engine again: jsf build-engine",
-            )
+            raise JsfError(f"{path} has schema {value.get('schema')!r}; this jsf reads schema {SCHEMA}.", REBUILD)
         for field in fields(cls):
-            kind = getattr(field.type, "__origin__", field.type)
-            if not isinstance(value.get(field.name), kind):  # type: ignore[arg-type]
-                raise JsfError(
-                    f"{path}: '{field.name}' is {value.get(field.name)!r}, expected a {kind.__name__}.",  # type: ignore[union-attr]
-                    "Build the engine again: jsf build-engine",
-                )
-        if value["backend"] not in MODULES:
-            raise JsfError(f"{path}: backend '{value['backend']}' is not known, expected one of: {', '.join(MODULES)}.")
-        return cls(**{field.name: value[field.name] for field in fields(cls)})
+            kind: Any = get_origin(field.type) or field.type
+            if not isinstance(found := value.get(field.name), kind):
+                raise JsfError(f"{path}: '{field.name}' is {found!r}, expected a {kind.__name__}.", REBUILD)
+        sidecar = cls(**{field.name: value[field.name] for field in fields(cls)})
+        if sidecar.backend not in MODULES:
+            raise JsfError(f"{path}: backend '{sidecar.backend}' is not known, expected one of: {', '.join(MODULES)}.")
+        _check_tensors(path, sidecar)
+        return sidecar
 
     def write(self, path: Path) -> None:
         """Writes the sidecar, whole or not at all."""
@@ -104,6 +101,8 @@ class EngineSidecar:
                 f"the bundle's {self.precision} {self.graph} is {graph_sha256[:12]}...",
                 self.rebuild(engine),
             )
+        if not engine.is_file():
+            raise JsfError(f"{engine} is missing; its sidecar is there.", self.rebuild(engine))
         if (found := sha256(engine)) != self.engine_sha256:
             raise JsfError(
                 f"{engine} is damaged: its SHA-256 is {found[:12]}..., its sidecar says {self.engine_sha256[:12]}...",
@@ -120,6 +119,17 @@ class EngineSidecar:
 def specs(tensors: Mapping[str, Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
     """A sidecar's inputs or outputs as the graph's."""
     return tuple(TensorSpec(name, np.dtype(t["dtype"]), tuple(t["shape"])) for name, t in tensors.items())
+
+
+def _check_tensors(path: Path, sidecar: EngineSidecar) -> None:
+    try:
+        specs(sidecar.outputs)
+        named = {length for spec in specs(sidecar.inputs) for length in spec.shape if isinstance(length, str)}
+        missing = named - {name for name, (_, _, _) in sidecar.profile.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise JsfError(f"{path}: its tensors are not described as they should be ({error}).", REBUILD) from error
+    if missing:
+        raise JsfError(f"{path}: 'profile' lacks {sorted(missing)}.", REBUILD)
 
 
 def this_platform() -> str:

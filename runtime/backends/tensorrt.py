@@ -100,7 +100,7 @@ class TensorRTGraph(Graph):
         self._resident.pop(name, None)
         buffer = self._buffer(name, array.nbytes)
         self._device.upload(buffer, array)
-        if not array.flags.writeable and array.base is None:
+        if not array.flags.writeable and not isinstance(array.base, np.ndarray):  # a view's base may yet be written
             self._resident[name] = array
         return buffer
 

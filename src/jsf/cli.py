@@ -18,7 +18,7 @@ BundleOption = Annotated[
     Path | None, typer.Option(help="Bundle folder; default $JSF_BUNDLE or ./bundle.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine where there is a GPU, else the CPU.")]
-PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, int8, or auto: what the device runs best.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: fp32 on a CPU, the smallest built on a GPU.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.")]
 
@@ -138,7 +138,7 @@ def score(
     """Score how well a sentence fits a video; several videos give a ranked table."""
     from jsf.verbs.score import show_pairs, show_scores
 
-    if pairs:
+    if pairs or features or out:
         show_pairs(inputs or [], pairs, features, out, bundle, device, precision, json)
     else:
         show_scores(inputs or [], bundle, device, precision, json)

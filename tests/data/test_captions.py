@@ -72,5 +72,11 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     assert "video_id,sentence" in caught.value.fix
 
 
+def test_white_space_in_a_sentence_is_single_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text('video_id,sentence\nvideo1," a  car\non a road "\n')
+    assert read_captions(path) == [Caption("video1", "a car on a road")]
+
+
 def test_video_ids_are_distinct_and_in_order_of_appearance() -> None:
     assert video_ids(EXPECTED) == ["video1", "video2"]

@@ -119,9 +119,15 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     assert caught.value.fix.startswith("Make them with: jsf extract")
 
 
+def test_a_hidden_file_in_a_folder_is_no_video(tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / ".c.12345678.npz").touch()
+    assert open_features(tmp_path).ids() == ["a", "b"]
+
+
 def test_two_extractors_in_a_folder_are_refused(tmp_path: Path) -> None:
     store = open_features(folder(tmp_path, extractor="cnn 2"))
-    with pytest.raises(JsfError, match=r"b\.npz was made by 'cnn 1', others in the folder by 'cnn 2'"):
+    with pytest.raises(JsfError, match=r"b\.npz is by 'cnn 1', others in its folder by 'cnn 2'"):
         store.read("b")
 
 

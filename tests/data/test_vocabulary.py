@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,15 @@ def test_encode_drops_unknown_words_and_keeps_order() -> None:
 def test_encode_keeps_the_first_forty_known_words() -> None:
     vocabulary = Vocabulary(("car", "red"))
     assert vocabulary.encode("new " * 40 + "red " * 39 + "car car") == [2] * 39 + [1]
+
+
+def test_a_batch_is_zero_on_the_right_and_a_sentence_of_unknown_words_is_one_padding_word() -> None:
+    ids, lengths = Vocabulary(("car", "red")).encode_batch(["a red car", "green", "car " * 50])
+    assert (ids.shape, ids.dtype, lengths.dtype) == ((3, 40), np.int32, np.int32)
+    assert lengths.tolist() == [2, 1, 40]
+    assert ids[0].tolist() == [2, 1] + [0] * 38
+    assert not ids[1].any()
+    assert ids[2].tolist() == [1] * 40
 
 
 @pytest.mark.parametrize("sentence", ["", "   ", "...", "\n"])

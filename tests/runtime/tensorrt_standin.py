@@ -1,4 +1,4 @@
-"""A stand-in for the module `tensorrt`, for machines without a GPU: host memory is device memory, ONNX Runtime computes.
+"""A stand-in for the module `tensorrt` without a GPU: host memory is device memory, and ONNX Runtime computes.
 
 It offers exactly the names of `tensorrt_api/<version>.json`: any other name of the module, of an enumeration or of an
 object raises AttributeError. A stream is a queue that runs at `synchronize` and never before, memory starts as NaN, and
@@ -8,12 +8,14 @@ freed memory is gone, so that code in the wrong order reads garbage or fails.
 import enum
 import json
 import weakref
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+
 from jsf.runtime.backends.device import Buffer, Device
 
 TYPES = {1: ("FLOAT", "FP32"), 10: ("HALF", "FP16"), 6: ("INT32", "Int32"), 7: ("INT64", "Int64"), 9: ("BOOL", "Bool")}
@@ -39,14 +41,10 @@ class HostDevice(Device):
 
     def upload(self, buffer, array):
         self.uploads.append(array)
-        self.queue.append(
-            lambda: self.bytes_at(buffer.address, array.nbytes).__setitem__(..., array.view().ravel().view(np.uint8))
-        )
+        self.queue.append(lambda: np.copyto(self.bytes_at(buffer.address, array.nbytes), array.ravel().view(np.uint8)))
 
     def download(self, array, buffer):
-        self.queue.append(
-            lambda: array.ravel().view(np.uint8).__setitem__(..., self.bytes_at(buffer.address, array.nbytes))
-        )
+        self.queue.append(lambda: np.copyto(array.ravel().view(np.uint8), self.bytes_at(buffer.address, array.nbytes)))
 
     def synchronize(self):
         while self.queue:
@@ -65,6 +63,7 @@ def make_tensorrt(version, device, has_driver=lambda: True):
     api = json.loads((Path(__file__).parent / "tensorrt_api" / f"{version}.json").read_text(encoding="utf-8"))
     trt = ModuleType("tensorrt")
     trt.__version__ = f"{version}.0"
+    trt.__spec__ = ModuleSpec("tensorrt", None)
     trt.__getattr__ = lambda name: _absent(f"tensorrt {version}", name)
     for name, members in api.items():
         if all(member.isupper() or member[0].isdigit() for member in members):
@@ -73,7 +72,7 @@ def make_tensorrt(version, device, has_driver=lambda: True):
         _offer(trt, api, implementation)
     for implementation in (_Runtime, _Engine, _Context, _Inspector):
         _offer(trt, api, implementation)
-    trt.Runtime.device, trt.Runtime.has_driver = device, staticmethod(has_driver)
+    trt.Runtime._device, trt.Runtime._has_driver = device, staticmethod(has_driver)
     trt.ILogger = _interface(
         "ILogger", api, {severity: severity for severity in ("ERROR", "INTERNAL_ERROR", "WARNING")}
     )
@@ -87,12 +86,11 @@ def _absent(owner, name):
 
 def _offer(trt, api, implementation):
     """Adds a class whose objects have the implementation's attributes, but only those that the version offers."""
-    name = implementation.api
-    internal = {"device", "has_driver"}
+    name = implementation._api
 
     class Offered(implementation):
         def __getattribute__(self, attribute):
-            if not attribute.startswith("_") and attribute not in {*api[name], *internal}:
+            if not attribute.startswith("_") and attribute not in api[name]:
                 _absent(f"{name} of {trt.__version__}", attribute)
             return super().__getattribute__(attribute)
 
@@ -117,7 +115,7 @@ def _interface(name, api, attributes):
 
 
 class _Tensor:
-    api = "ITensor"
+    _api = "ITensor"
 
     def __init__(self, value):
         kind = value.type.tensor_type
@@ -130,7 +128,7 @@ class _Tensor:
 
 
 class _Network:
-    api = "INetworkDefinition"
+    _api = "INetworkDefinition"
     _model = None
 
     num_inputs = property(lambda self: len(self._model.graph.input))
@@ -144,7 +142,7 @@ class _Network:
 
 
 class _ParserError:
-    api = "ParserError"
+    _api = "ParserError"
 
     def __init__(self, text):
         self._text = text
@@ -154,7 +152,7 @@ class _ParserError:
 
 
 class _Parser:
-    api = "OnnxParser"
+    _api = "OnnxParser"
 
     def __init__(self, network, log):
         self._network, self._errors = network, []
@@ -175,7 +173,7 @@ class _Parser:
 
 
 class _Profile:
-    api = "IOptimizationProfile"
+    _api = "IOptimizationProfile"
 
     def __init__(self):
         self._shapes = {}
@@ -186,7 +184,7 @@ class _Profile:
 
 
 class _TimingCache:
-    api = "ITimingCache"
+    _api = "ITimingCache"
 
     def __init__(self, content):
         self._lines = set(bytes(content).split())
@@ -201,7 +199,7 @@ class _TimingCache:
 
 
 class _Config:
-    api = "IBuilderConfig"
+    _api = "IBuilderConfig"
     progress_monitor = profiling_verbosity = _cache = None
 
     def __init__(self):
@@ -214,6 +212,8 @@ class _Config:
         self._profiles.append(profile)
 
     def create_timing_cache(self, content):
+        if content.startswith(b"damaged"):
+            return None
         return self._trt.ITimingCache(content)
 
     def set_timing_cache(self, timing_cache, ignore_mismatch):
@@ -225,7 +225,7 @@ class _Config:
 
 
 class _Builder:
-    api = "Builder"
+    _api = "Builder"
 
     def __init__(self, log):
         self._log = log
@@ -256,10 +256,10 @@ class _Builder:
 
 
 class _Runtime:
-    api = "Runtime"
+    _api = "Runtime"
 
     def __init__(self, log):
-        if not self.has_driver():
+        if not self._has_driver():
             raise SystemError("a TensorRT runtime was made without a driver: this crashes the process")
         self._log = log
 
@@ -269,11 +269,11 @@ class _Runtime:
         if header["version"] != self._trt.__version__:
             self._log.log(self._trt.ILogger.ERROR, "the version of the plan does not match")
             return None
-        return self._trt.ICudaEngine(self.device, header, onnx.load_from_string(model))
+        return self._trt.ICudaEngine(self._device, header, onnx.load_from_string(model))
 
 
 class _Engine:
-    api = "ICudaEngine"
+    _api = "ICudaEngine"
 
     def __init__(self, device, header, model):
         self._device, self._header, self._model = device, header, model
@@ -298,7 +298,7 @@ class _Engine:
 
 
 class _Inspector:
-    api = "EngineInspector"
+    _api = "EngineInspector"
 
     def __init__(self, engine):
         self._engine = engine
@@ -328,7 +328,7 @@ def _description(name, kinds):
 
 
 class _Context:
-    api = "IExecutionContext"
+    _api = "IExecutionContext"
 
     def __init__(self, engine):
         self._engine, self._shapes, self._addresses = engine, {}, {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jsf.calibration.error import generated_samples
 from jsf.data.errors import JsfError
 from jsf.export.engine import build_engines
@@ -13,6 +14,7 @@ from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.backends.tensorrt import TensorRTGraph, open_engine
 from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
+from jsf.runtime.scorer import Scorer
 
 SPEC = importlib.util.spec_from_file_location("tensorrt_standin", Path(__file__).with_name("tensorrt_standin.py"))
 standin = importlib.util.module_from_spec(SPEC)
@@ -85,6 +87,21 @@ def test_an_engine_gives_the_scores_of_onnxruntime(rig, samples, version, precis
     assert scores.dtype == np.float32
     assert np.array_equal(scores, rig.reference("matcher", precision).run(inputs)["scores"])
     assert np.ptp(scores) > 0
+
+
+def test_the_scorer_takes_the_engines_and_gives_the_same_scores(rig, samples, monkeypatch):
+    rig.build("fp16")
+    monkeypatch.setattr("jsf.runtime.graphs.find_gpu", lambda: rig.gpu)
+    monkeypatch.setattr("jsf.runtime.backends.tensorrt.open_device", lambda: rig.device)
+    videos = [features[:n] for features, n in zip(samples["features"], samples["frame_lengths"], strict=True)]
+    sentences = ["red circle then blue square", "a circle", "blue rings while a square", "red"] * 3
+    on_gpu = Scorer.load(rig.bundle.root)
+    assert on_gpu.description == "tensorrt 10.3.0 on a simulated Orin, fp16"
+    on_cpu = Scorer.load(rig.bundle.root, device="cpu", precision="fp16")
+    scores = on_gpu.score_matrix(videos, sentences)
+    assert scores.shape == (8, 12)
+    assert np.ptp(scores) > 0.1
+    assert np.allclose(scores, on_cpu.score_matrix(videos, sentences), atol=1e-3 * np.ptp(scores))
 
 
 def test_batches_of_any_size_follow_one_another(rig, samples):
@@ -164,6 +181,9 @@ def edit(engine, **changes):
         ({"schema": 2}, "has schema 2; this jsf reads schema 1"),
         ({"backend": "tensorrt-lean"}, "'tensorrt-lean' is not known"),
         ({"profile": None}, "'profile' is None, expected a dict"),
+        ({"profile": {}}, r"'profile' lacks \['B'\]"),
+        ({"profile": {"B": [1, 2]}}, "not described as they should be"),
+        ({"inputs": {"features": {"shape": ["B", 40, 12]}}}, "not described as they should be"),
         ({"outputs": {"videos": {"dtype": "float16", "shape": ["B", 40, 32]}}}, "it has the tensors"),
     ],
 )
@@ -180,6 +200,20 @@ def test_a_truncated_engine_is_refused(rig):
     engine = rig.build()[0]
     engine.write_bytes(engine.read_bytes()[:-100])
     with pytest.raises(JsfError, match="is damaged"):
+        rig.load("frame_encoder")
+
+
+def test_a_missing_engine_is_refused(rig):
+    rig.build()[0].unlink()
+    with pytest.raises(JsfError, match=r"frame_encoder.engine is missing"):
+        rig.load("frame_encoder")
+
+
+def test_an_engine_under_the_name_of_another_is_refused(rig):
+    engines = rig.build()
+    for suffix in (".engine", ".json"):
+        shutil.copy(engines[1].with_suffix(suffix), engines[0].with_suffix(suffix))
+    with pytest.raises(JsfError, match="was built from another graph"):
         rig.load("frame_encoder")
 
 
@@ -211,6 +245,9 @@ def test_the_timing_cache_is_kept_and_merged(rig):
     cache.write_bytes(b"of-another-build\n" + cache.read_bytes())
     rig.build()
     assert b"of-another-build" in cache.read_bytes().split()
+    cache.write_bytes(b"damaged")
+    rig.build()
+    assert cache.read_bytes().split() == [b"scores", b"sentences", b"videos"]
 
 
 class TestTheStandInCanFail:
@@ -242,7 +279,9 @@ class TestTheStandInCanFail:
 
         synchronize = rig.device.synchronize
         monkeypatch.setattr(rig.device, "upload", upload_after)
-        monkeypatch.setattr(rig.device, "synchronize", lambda: ([late(*copy) for copy in rig.device.late], synchronize()))
+        monkeypatch.setattr(
+            rig.device, "synchronize", lambda: ([late(*copy) for copy in rig.device.late], synchronize())
+        )
         result = graph.run({"features": samples["features"], "lengths": samples["frame_lengths"]})["videos"]
         assert not np.array_equal(result, encode(rig.reference, samples)["videos"])
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jsf.data.errors import JsfError
+from jsf.data.extras import require
 from jsf.extraction import Extractor, default_extractor, extract_files
 from jsf.runtime.bundle import Bundle
 from jsf.verbs.output import note
@@ -12,8 +13,9 @@ def show_extraction(paths: list[Path], out: Path, bundle: Path | None, device: s
     """Extracts videos and says which could not be, and why.
 
     Raises:
-        JsfError: bad input, or at least one video failed.
+        JsfError: bad input, PyAV is not installed, or at least one video failed.
     """
+    require("av", "extract")
     folder = Bundle.open(bundle).extractor if bundle else default_extractor()
     extractor = Extractor.open(folder, "cpu" if device == "auto" else device)
     note(f"extracting with {extractor.identity} ({extractor.graph.description}), {extractor.width} numbers a frame")

@@ -20,9 +20,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # names such as "clip [final].npz" are not markup
 
 
 def note(text: str) -> None:
     """A line on standard error, out of the way of the result."""
-    Console(stderr=True, highlight=False).print(text, markup=False)
+    Console(stderr=True, markup=False, emoji=False, highlight=False).print(text, soft_wrap=True)

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
@@ -29,7 +32,7 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
     if unknown := scorer.bundle.vocabulary.unknown(sentence):
         note(f"words that the model does not know are left out: {', '.join(unknown)}")
     note(f"scoring with {scorer.description}")
-    videos, failures = _read(names, scorer.bundle)
+    videos, failures = _read(names, scorer)
     scores = scorer.score_pairs([(video, sentence) for video in videos.values()]).tolist() if videos else []
     ranked = sorted(zip(videos, scores, strict=True), key=lambda pair: -pair[1])
     if json:
@@ -51,7 +54,7 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
 
 def show_pairs(
     inputs: Sequence[str],
-    pairs: Path,
+    pairs: Path | None,
     features: Path | None,
     out: Path | None,
     bundle: Path | None,
@@ -64,9 +67,9 @@ def show_pairs(
     Raises:
         JsfError: bad input.
     """
-    if inputs or not features or not out:
+    if inputs or not pairs or not features or not out:
         raise JsfError(
-            "--pairs takes the videos and sentences from the table, and needs --features and -o.",
+            "--pairs, --features and -o go together, and take the place of VIDEO... and SENTENCE.",
             "For example: jsf score --pairs pairs.csv --features features.h5 -o scores.csv",
         )
     scorer = Scorer.load(bundle, device, precision)
@@ -78,13 +81,13 @@ def show_pairs(
         print(f"{count:,} scores in {out}")
 
 
-def _read(names: Sequence[str], bundle: Bundle) -> tuple[dict[str, FeatureSequence], dict[str, JsfError]]:
+def _read(names: Sequence[str], scorer: Scorer) -> tuple[dict[str, npt.NDArray[Any]], dict[str, JsfError]]:
     """The features of each video, and why those that failed did."""
     videos, failures = {}, {}
-    reader = VideoReader(bundle)
+    reader = VideoReader(scorer.bundle)
     for name in names:
         try:
-            videos[name] = reader.read(name)
+            videos[name] = scorer.features(reader.read(name))
         except JsfError as error:
             failures[name] = error
     return videos, failures

@@ -1,0 +1,98 @@
+"""The matcher's algebra: lengths, crops and lists of pairs."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jsf.data.lengths import crop_length
+from jsf.models.chd import STRIDES, shrink
+from jsf.models.layers import valid_steps
+
+LENGTH = st.integers(1, 40)
+
+
+@pytest.fixture(scope="module")
+def matcher(tiny_model):
+    return copy.deepcopy(tiny_model.matcher).double()
+
+
+def encoded(seed, lengths, width=8):
+    """Encoded sequences [B, 40, J] as the encoders leave them: within (-1, 1), zero past each length."""
+    x = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (len(lengths), 40, width)))
+    return x * valid_steps(torch.tensor(lengths), 40)[..., None]
+
+
+@pytest.mark.parametrize("steps", range(7, 41))
+def test_shrink_follows_the_length_formula_for_all_lengths_and_sizes(steps):
+    lengths = torch.arange(1, steps + 1)
+    valid, size = valid_steps(lengths, steps), steps
+    for stride in STRIDES:
+        valid = shrink(valid, stride)
+        size = (size - 3) // stride + 1  # of a width-3 convolution without padding
+        lengths = torch.tensor([max(1, n - 2) if stride == 1 else max(1, (n - 1) // 2) for n in lengths.tolist()])
+        assert valid.tolist() == valid_steps(lengths, size).tolist()
+
+
+def test_forty_steps_shrink_to_38_36_and_17():
+    valid = torch.ones(1, 40, dtype=torch.bool)
+    sizes = [(valid := shrink(valid, stride)).shape[1] for stride in STRIDES]
+    assert sizes == [38, 36, 17]
+
+
+def run(matcher, videos, frames, sentences, words):
+    """Scores of the pairs (i, i), and the sum of squares' gradients where the matcher is in training mode."""
+    index = torch.arange(len(frames))
+    scores = matcher(videos, torch.tensor(frames), sentences, torch.tensor(words), index, index)
+    if not matcher.training:
+        return scores.detach(), []
+    return scores.detach(), list(torch.autograd.grad(scores.square().sum(), list(matcher.parameters())))
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "training"])
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.tuples(LENGTH, LENGTH), min_size=2, max_size=5), data=st.data(), seed=st.integers(0, 99))
+def test_a_crop_changes_nothing(matcher, training, lengths, data, seed):
+    """Not the scores and, in training, neither the running statistics nor the gradients."""
+    frames, words = zip(*lengths, strict=True)
+    n = data.draw(st.integers(crop_length(np.array(frames)), 40), "frames kept")
+    m = data.draw(st.integers(crop_length(np.array(words)), 40), "words kept")
+    videos, sentences = encoded(seed, frames), encoded(seed + 100, words)
+    whole, cropped = (copy.deepcopy(matcher).train(training) for _ in range(2))
+    scores, gradients = run(whole, videos, frames, sentences, words)
+    cropped_scores, cropped_gradients = run(cropped, videos[:, :n], frames, sentences[:, :m], words)
+    torch.testing.assert_close(cropped_scores, scores, rtol=0, atol=1e-12)
+    torch.testing.assert_close(cropped.state_dict(), whole.state_dict(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(cropped_gradients, gradients, rtol=1e-9, atol=1e-9)
+    assert len(gradients) == (len(list(matcher.parameters())) if training else 0)
+
+
+def test_a_crop_below_a_valid_length_does_change_the_score(matcher):
+    videos, sentences = encoded(0, [21]), encoded(1, [9])
+    whole, _ = run(matcher, videos, [21], sentences, [9])
+    cropped, _ = run(matcher, videos[:, :20], [21], sentences, [9])
+    assert (whole - cropped).abs() > 1e-6
+
+
+@pytest.fixture(scope="module")
+def gallery(matcher):
+    """Encoded videos and sentences with their lengths, and the matrix of all their scores."""
+    frames, words = [40, 1, 13, 27], [5, 40, 1]
+    sides = encoded(2, frames), torch.tensor(frames), encoded(3, words), torch.tensor(words)
+    pairs = torch.cartesian_prod(torch.arange(4), torch.arange(3)).T
+    with torch.no_grad():
+        return sides, matcher(*sides, *pairs).view(4, 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pairs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=12))
+def test_any_list_of_pairs_gives_the_entries_of_the_matrix(matcher, gallery, pairs):
+    sides, matrix = gallery
+    videos, sentences = torch.tensor(pairs).T
+    with torch.no_grad():
+        scores = matcher(*sides, videos, sentences)
+    assert matrix.unique().numel() == matrix.numel()
+    torch.testing.assert_close(scores, matrix[videos, sentences], rtol=0, atol=1e-12)

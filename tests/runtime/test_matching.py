@@ -1,0 +1,187 @@
+"""Sorting pairs, cropping batches and splitting them changes no score."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jsf.runtime import matching
+from jsf.runtime.backends.base import Graph, TensorSpec
+from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.matching import Encoded, match
+
+STEPS = 40
+
+
+class RecordingMatcher(Graph):
+    """A matcher in numpy, exact under cropping: the mean over a pair's valid cells of frame times word.
+
+    It records what it is given. `limits` are those of an engine; a symbolic one has none.
+    """
+
+    def __init__(self, joint, limits=None, symbolic=False):
+        frames, words = ("frames", "words") if symbolic else (STEPS, STEPS)
+        shapes = {"videos": ("V", frames, joint), "sentences": ("S", words, joint)}
+        names = ("videos", "video_lengths", "sentences", "sentence_lengths", "video_index", "sentence_index")
+        lengths = {"video_lengths": "V", "sentence_lengths": "S", "video_index": "P", "sentence_index": "P"}
+        self.inputs = tuple(
+            TensorSpec(name, np.dtype(np.float32), shapes[name])
+            if name in shapes
+            else TensorSpec(name, np.dtype(np.int32), (lengths[name],))
+            for name in names
+        )
+        self.outputs = (TensorSpec("scores", np.dtype(np.float32), ("P",)),)
+        self.description = "numpy"
+        if limits:
+            self.limits = limits
+        self.runs = []
+
+    def _run(self, arrays):
+        self.runs.append(arrays)
+        return {"scores": np.array(list(map(self._score, *self._pairs(arrays))), np.float32)}
+
+    @staticmethod
+    def _pairs(a):
+        v, s = a["video_index"], a["sentence_index"]
+        return a["videos"][v], a["video_lengths"][v], a["sentences"][s], a["sentence_lengths"][s]
+
+    @staticmethod
+    def _score(video, frames, sentence, words):
+        assert frames <= len(video), "cropped below the true length"
+        assert words <= len(sentence), "cropped below the true length"
+        return (video[:frames].astype(np.float64) @ sentence[:words].T).mean()
+
+
+def encoded(lengths, joint=4, seed=0):
+    """Encoded sequences of these lengths; what lies past a length is noise too, which nothing may read."""
+    values = np.random.default_rng(seed).standard_normal((len(lengths), STEPS, joint)).astype(np.float32)
+    return Encoded(values, np.array(lengths, np.int32))
+
+
+def expected(videos, sentences, pairs):
+    score = RecordingMatcher._score
+    return [score(videos.values[v], videos.lengths[v], sentences.values[s], sentences.lengths[s]) for v, s in pairs]
+
+
+def match_pairs(matcher, videos, sentences, pairs, batch_bytes=matching.JOINT_BYTES):
+    v, s = np.array(pairs).T
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "JOINT_BYTES", batch_bytes)
+        return match(matcher, videos, sentences, v, s)
+
+
+lengths = st.lists(st.integers(1, STEPS), min_size=1, max_size=6)
+
+
+@st.composite
+def tasks(draw):
+    """Lengths of videos, lengths of sentences, pairs of them in any order, some twice."""
+    frames, words = draw(lengths), draw(lengths)
+    pair = st.tuples(st.integers(0, len(frames) - 1), st.integers(0, len(words) - 1))
+    return frames, words, draw(st.lists(pair, min_size=1, max_size=12))
+
+
+def bytes_of(pairs, joint):
+    return pairs * STEPS * STEPS * joint * 4
+
+
+@given(task=tasks(), batch=st.integers(1, 5), symbolic=st.booleans())
+def test_every_pair_gets_its_own_score_however_batches_fall(task, batch, symbolic):
+    frames, words, pairs = task
+    videos, sentences = encoded(frames), encoded(words, seed=1)
+    matcher = RecordingMatcher(4, symbolic=symbolic)
+    scores = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 4))
+    assert scores.dtype == np.float32
+    assert scores == pytest.approx(expected(videos, sentences, pairs), abs=1e-5)
+    assert sum(len(run["video_index"]) for run in matcher.runs) == len(pairs)
+    if not symbolic:
+        assert max(len(run["video_index"]) for run in matcher.runs) <= batch
+
+
+@given(task=tasks(), batch=st.integers(1, 5))
+def test_a_symbolic_matcher_gets_no_step_and_no_member_that_its_batch_does_not_need(task, batch):
+    frames, words, pairs = task
+    matcher = RecordingMatcher(4, symbolic=True)
+    match_pairs(matcher, encoded(frames), encoded(words, seed=1), pairs, bytes_of(batch, 4))
+    for run in matcher.runs:
+        for values, sizes, index in (
+            ("videos", "video_lengths", "video_index"),
+            ("sentences", "sentence_lengths", "sentence_index"),
+        ):
+            assert run[values].shape[1] == max(7, run[sizes].max())
+            assert set(run[index]) == set(range(len(run[values])))
+
+
+def test_similar_lengths_run_together():
+    frames = [40, 3, 39, 4, 38, 5]
+    matcher = RecordingMatcher(4, symbolic=True)
+    pairs = [(i, 0) for i in range(6)]
+    # The budget counts the longest video and sentence: 40 x 7 cells a pair, three pairs a batch.
+    match_pairs(matcher, encoded(frames), encoded([2], seed=1), pairs, 3 * 40 * 7 * 4 * 4)
+    assert [run["videos"].shape for run in matcher.runs] == [(3, 7, 4), (3, 40, 4)]
+
+
+@given(task=tasks(), limit=st.integers(1, 5))
+def test_an_engine_gets_the_whole_collection_every_time(task, limit):
+    frames, words, pairs = task
+    videos, sentences = encoded(frames), encoded(words, seed=1)
+    matcher = RecordingMatcher(4, {"V": len(frames), "S": len(words), "P": limit})
+    scores = match_pairs(matcher, videos, sentences, pairs)
+    assert scores == pytest.approx(expected(videos, sentences, pairs), abs=1e-5)
+    # The same array, not an equal one: that is how a backend knows what lies on its device.
+    assert all(run["videos"] is videos.values for run in matcher.runs)
+    assert all(run["sentences"] is sentences.values for run in matcher.runs)
+    assert [len(run["video_index"]) for run in matcher.runs[:-1]] == [limit] * (len(matcher.runs) - 1)
+    assert len(matcher.runs) == -(-len(pairs) // limit)
+
+
+@pytest.mark.parametrize("small", ["V", "S"])
+def test_an_engine_too_small_for_the_collection_gets_the_members_of_each_batch(small):
+    videos, sentences = encoded([9] * 6), encoded([5] * 6, seed=1)
+    pairs = [(v, s) for v in range(6) for s in range(6)]
+    limits = {"V": 6, "S": 6, "P": 4, small: 5}
+    matcher = RecordingMatcher(4, limits)
+    assert match_pairs(matcher, videos, sentences, pairs) == pytest.approx(expected(videos, sentences, pairs), abs=1e-5)
+    assert len(matcher.runs) == 9
+    for run in matcher.runs:
+        assert len(run["videos"]) <= limits["V"]
+        assert len(run["sentences"]) <= limits["S"]
+        assert run["videos"].shape[1] == STEPS
+
+
+def test_encoded_values_keep_their_type():
+    videos, sentences = encoded([9, 3]), encoded([5], seed=1)
+    half = [Encoded(item.values.astype(np.float16), item.lengths) for item in (videos, sentences)]
+    seen = []
+    matcher = RecordingMatcher(4, symbolic=True)
+    matcher.run = lambda inputs: seen.append(inputs) or {"scores": np.zeros(2, np.float32)}
+    match_pairs(matcher, *half, [(0, 0), (1, 0)])
+    assert {seen[0]["videos"].dtype, seen[0]["sentences"].dtype} == {np.dtype(np.float16)}
+
+
+@pytest.fixture(scope="module")
+def matchers(tiny_bundle):
+    """The bundle's static and symbolic matcher."""
+    bundle = Bundle.open(tiny_bundle)
+    return [OnnxRuntimeGraph(bundle.graph("fp32", name)) for name in ("matcher", "matcher.buckets")]
+
+
+@given(task=tasks(), batch=st.integers(1, 5))
+def test_the_real_matcher_cropped_and_sorted_gives_the_scores_of_the_static_one(matchers, task, batch):
+    frames, words, pairs = task
+    videos, sentences = encoded(frames, joint=8), encoded(words, joint=8, seed=1)
+    v, s = np.array(pairs, np.int32).T
+    by_hand = matchers[0].run(
+        {
+            "videos": videos.values,
+            "video_lengths": videos.lengths,
+            "sentences": sentences.values,
+            "sentence_lengths": sentences.lengths,
+            "video_index": v,
+            "sentence_index": s,
+        }
+    )["scores"]
+    for matcher in matchers:
+        found = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 8))
+        assert found == pytest.approx(by_hand, abs=1e-5)

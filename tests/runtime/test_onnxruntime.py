@@ -1,0 +1,152 @@
+"""The ONNX Runtime backend, on a graph of three nodes."""
+
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from jsf.data.errors import JsfError
+from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+
+HEADER = '<ir_version: 9, opset_import: ["" : 20]> '
+
+
+def write(path, text):
+    onnx.save(onnx.parser.parse_model(HEADER + text), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    """rows [B, 2, 3] and index [P] -> the sums [P] of the rows that `index` names."""
+    path = write(
+        tmp_path_factory.mktemp("graphs") / "sums.onnx",
+        "sums (float[B, 2, 3] rows, int32[P] index) => (float[P] total) {"
+        "axes = Constant <value_ints: ints = [1, 2]> ()  picked = Gather(rows, index)"
+        "total = ReduceSum <keepdims: int = 0> (picked, axes) }",
+    )
+    return OnnxRuntimeGraph(path)
+
+
+ROWS = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+INDEX = np.array([3, 0, 3], np.int32)
+TOTALS = ROWS.sum((1, 2))[INDEX]
+
+
+def test_it_describes_itself(graph):
+    assert [(spec.name, spec.dtype, spec.shape) for spec in graph.inputs] == [
+        ("rows", np.dtype(np.float32), ("B", 2, 3)),
+        ("index", np.dtype(np.int32), ("P",)),
+    ]
+    assert [spec.name for spec in graph.outputs] == ["total"]
+    assert graph.description == f"onnxruntime {onnxruntime.__version__} on cpu"
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_it_runs_any_batch(graph, batch):
+    found = graph.run({"index": INDEX % batch, "rows": ROWS[:batch]})
+    assert list(found) == ["total"]
+    assert np.array_equal(found["total"], ROWS.sum((1, 2))[INDEX % batch])
+
+
+@pytest.mark.parametrize(
+    ("rows", "index"),
+    [
+        (ROWS.astype(np.float16), INDEX),
+        (ROWS.astype(np.float64), INDEX),
+        (np.asfortranarray(ROWS), INDEX.astype(np.int64)),
+        (np.repeat(ROWS, 2, axis=0)[::2], INDEX),
+    ],
+    ids=["float16", "float64", "fortran order, int64", "strided"],
+)
+def test_numbers_of_the_same_kind_are_cast_and_made_contiguous(graph, rows, index):
+    assert np.array_equal(graph.run({"rows": rows, "index": index})["total"], TOTALS)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"rows": ROWS}, r"takes \['rows', 'index'\], got \['rows'\]"),
+        ({"rows": ROWS, "index": INDEX, "more": INDEX}, r"got \['index', 'more', 'rows'\]"),
+        ({"rows": ROWS[0], "index": INDEX}, r"'rows' is \[2, 3\], expected \['B', 2, 3\]"),
+        ({"rows": ROWS[None], "index": INDEX}, r"'rows' is \[1, 4, 2, 3\], expected"),
+        ({"rows": ROWS, "index": INDEX[None]}, r"'index' is \[1, 3\], expected \['P'\]"),
+        ({"rows": ROWS[:, :, :2], "index": INDEX}, r"'rows' is \[4, 2, 2\], expected"),
+        ({"rows": ROWS, "index": INDEX.astype(np.float32)}, "'index' is float32, expected int32"),
+        ({"rows": ROWS.astype(np.complex64), "index": INDEX}, "'rows' is complex64, expected float32"),
+        ({"rows": ROWS.astype(str), "index": INDEX}, "'rows' is <U32, expected float32"),
+        ({"rows": ROWS, "index": INDEX + 9}, r"onnxruntime cannot run .*sums\.onnx: .*out of"),
+    ],
+    ids=[
+        "missing",
+        "unknown",
+        "rank 2",
+        "rank 4",
+        "index of rank 2",
+        "length",
+        "float index",
+        "complex",
+        "text",
+        "out of range",
+    ],
+)
+def test_wrong_inputs_are_refused(graph, inputs, message):
+    with pytest.raises(JsfError, match=message):
+        graph.run(inputs)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a graph", b"\x08\x09"], ids=["absent", "empty", "text", "cut"])
+def test_a_file_that_is_no_graph_is_refused(tmp_path, content):
+    path = tmp_path / "broken.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(JsfError, match=r"broken\.onnx cannot be loaded by onnxruntime"):
+        OnnxRuntimeGraph(path)
+
+
+def test_a_graph_of_other_types_is_refused(tmp_path):
+    path = write(tmp_path / "double.onnx", "g (double[B] x) => (double[B] y) { y = Neg(x) }")
+    with pytest.raises(JsfError, match=r"'x' of the graph is a tensor\(double\), expected one of: tensor\(float\)"):
+        OnnxRuntimeGraph(path)
+
+
+class TestDevice:
+    """A device that is not there is an error, also where ONNX Runtime itself would fall back."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        return write(tmp_path / "neg.onnx", "g (float[B] x) => (float[B] y) { y = Neg(x) }")
+
+    @pytest.fixture(autouse=True)
+    def cpu_only(self, monkeypatch):
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+    def test_cuda_without_the_gpu_package(self, path):
+        with pytest.raises(JsfError, match="device 'cuda' was asked for, but this onnxruntime offers only") as refusal:
+            OnnxRuntimeGraph(path, "cuda")
+        assert "--device cpu" in refusal.value.fix
+        assert "pip install 'jsf[gpu]'" in refusal.value.fix
+
+    @pytest.mark.filterwarnings("ignore:Specified provider")
+    def test_cuda_that_does_not_load(self, path, monkeypatch):
+        if "CUDAExecutionProvider" in onnxruntime.InferenceSession(path).get_providers():
+            pytest.skip("CUDA loads here")
+        offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+        with pytest.raises(JsfError, match="onnxruntime runs CPUExecutionProvider: CUDA did not load") as refusal:
+            OnnxRuntimeGraph(path, "cuda")
+        assert "nvidia-smi" in refusal.value.fix
+
+    def test_an_unknown_device(self, path):
+        with pytest.raises(JsfError, match="no device 'tpu' here, expected one of: cpu, cuda"):
+            OnnxRuntimeGraph(path, "tpu")
+
+
+@pytest.mark.parametrize(("device", "extra"), [("cpu", "cpu"), ("cuda", "gpu")])
+def test_a_missing_package_is_named_with_the_extra_of_the_device(monkeypatch, tmp_path, device, extra):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(JsfError, match="'onnxruntime'") as refusal:
+        OnnxRuntimeGraph(tmp_path / "any.onnx", device)
+    assert refusal.value.fix == f"Install it with: pip install 'jsf[{extra}]'"

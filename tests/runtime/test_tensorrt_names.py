@@ -1,0 +1,98 @@
+"""Every name of TensorRT's API that the source uses exists in each version that is supported."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+API = {
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in (Path(__file__).parent / "tensorrt_api").glob("*.json")
+}
+SOURCES = ["runtime/backends/log.py", "runtime/backends/tensorrt.py", "export/plan.py", "export/progress.py"]
+
+OBJECTS = {
+    "builder": "Builder",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "config": "IBuilderConfig",
+    "profile": "IOptimizationProfile",
+    "timing_cache": "ITimingCache",
+    "runtime": "Runtime",
+    "engine": "ICudaEngine",
+    "inspector": "EngineInspector",
+    "context": "IExecutionContext",
+    "tensor": "ITensor",
+}
+"""The house's names for TensorRT's objects -> their classes."""
+
+ONLY_RTX = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}
+"""Used where `hasattr(trt, "ComputeCapability")` only."""
+
+
+def used_names(source):
+    """Every use as (class, member): `trt.X` -> ("", "X"), `trt.X.Y` -> ("X", "Y"), `config.z` -> (its class, "z")."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Attribute):
+            continue
+        path = ast.unparse(node.value)
+        name = path.removeprefix("self.").lstrip("_")
+        if path == "trt":
+            yield "", node.attr
+        elif path.startswith("trt.") and path.count(".") == 1:
+            yield path.removeprefix("trt."), node.attr
+        elif name in OBJECTS:
+            yield OBJECTS[name], node.attr
+
+
+def unknown(source, api):
+    """The uses that a version's API lacks."""
+    module = {*api, "__version__", "__name__"}
+    return sorted(
+        f"{owner}.{member}" if owner else member
+        for owner, member in set(used_names(source))
+        if not member.startswith("__") and member not in (api.get(owner, ()) if owner else module)
+    )
+
+
+@pytest.mark.parametrize("version", sorted(API))
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_name_exists(source, version):
+    missing = unknown((ROOT / source).read_text(encoding="utf-8"), API[version])
+    if not version.startswith("rtx"):
+        missing = [name for name in missing if name.rpartition(".")[2] not in ONLY_RTX]
+    assert not missing
+
+
+def test_the_walk_sees_the_names():
+    seen = {use for source in SOURCES for use in used_names((ROOT / source).read_text(encoding="utf-8"))}
+    assert {
+        ("", "ILogger"),
+        ("", "IProgressMonitor"),
+        ("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"),
+        ("IExecutionContext", "execute_async_v3"),
+        ("ICudaEngine", "num_io_tensors"),
+        ("IBuilderConfig", "progress_monitor"),
+        ("ITimingCache", "combine"),
+    } <= seen
+    assert len(seen) > 40
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("config.set_flag(trt.BuilderFlag.FP16)", ["BuilderFlag.FP16"]),
+        ("self._context.execute_async_v2(1)", ["IExecutionContext.execute_async_v2"]),
+        ("trt.IInt8MinMaxCalibrator", ["IInt8MinMaxCalibrator"]),
+        ("builder.build_engine(network)", ["Builder.build_engine"]),
+        ("builder.build_serialized_network(network, config)", []),
+    ],
+)
+def test_a_name_that_went_away_is_caught(line, missing):
+    assert unknown(line, API["11.4"]) == missing
+
+
+def test_the_versions_are_the_ones_that_are_supported():
+    assert sorted(API) == ["10.16", "10.3", "11.4", "rtx-1.7"]
