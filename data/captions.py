@@ -3,6 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jsf.data.errors import JsfError
 
@@ -44,12 +45,14 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, dialect="excel-tab" if "\t" in header else "excel", strict=True)
-            rows = list(reader)
+            # In the published tab-separated tables a quotation mark is text.
+            style: dict[str, Any] = (
+                {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if "\t" in header else {"strict": True}
+            )
+            names = [name.strip() for name in next(csv.reader([header], **style), [])]
+            rows = list(csv.DictReader(file, names, **style))
     except (UnicodeDecodeError, csv.Error) as error:
         raise JsfError(f"{path} is not a readable table: {error}.") from error
-    names = [name.strip() for name in reader.fieldnames or []]
     if missing := [column for column in columns if column not in names]:
         raise JsfError(f"{path} has no column {missing}; its header is {names}.", f"Expected: {','.join(columns)}")
     if not rows:

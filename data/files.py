@@ -18,13 +18,17 @@ def replacing(target: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix, because numpy and the encoders choose a format by it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = target.absolute()  # "." has no name to put a temporary one beside
     temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if temporary.is_dir() and target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
+        if temporary.is_dir() and target.exists():  # a folder cannot be renamed over another
+            old = target.rename(target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old"))
+            temporary.replace(target)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(target)
     except OSError as error:
         raise JsfError(
             f"cannot write {target}: {error.strerror or error}.", "Check the folder and the free space."
@@ -32,7 +36,8 @@ def replacing(target: Path) -> Iterator[Path]:
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+        elif temporary.exists():
+            temporary.unlink()
 
 
 def sha256(path: Path) -> str:
@@ -54,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise JsfError(f"{path} does not exist.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise JsfError(f"{path} is not readable JSON: {error}.") from error
     if not isinstance(value, dict):
         raise JsfError(f"{path} holds a JSON {type(value).__name__}, expected an object.")

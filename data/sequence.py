@@ -1,6 +1,7 @@
 """The feature sequence: one feature vector per sampled video frame, and where it came from."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ MAX_STEPS = 40
 
 MAX_BYTES = 1 << 30
 """The largest feature file that is read: an hour at 5 fps and 2176 float32 is a seventh of this."""
+
+# What zipfile and numpy raise on damaged, encrypted or pickled archives.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, TypeError, OSError, EOFError, MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,16 @@ def load_sequence(path: Path) -> FeatureSequence:
         with np.load(path, allow_pickle=False) as arrays:
             if "features" not in arrays:
                 raise JsfError(f"{path} has no array 'features', only: {', '.join(arrays.files) or 'nothing'}.")
+            features = arrays["features"]
+            if not isinstance(features, np.ndarray):  # numpy hands over the bytes of a member that is no array
+                raise ValueError("'features' is not an array")
             return FeatureSequence(
-                features=arrays["features"],
+                features=features,
                 fps=float(arrays["fps"]) if "fps" in arrays else 0.0,
                 extractor=str(arrays["extractor"]) if "extractor" in arrays else "",
                 source=str(path),
             )
-    except (zipfile.BadZipFile, ValueError, TypeError, OSError, EOFError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise JsfError(
             f"{path} is not a feature sequence: {error}.", "Expected the .npz that `jsf extract` writes."
         ) from error

@@ -57,15 +57,17 @@ class Hdf5Store(FeatureStore):
     """An HDF5 file with one dataset [T, D] per video id; the root attribute `extractor` says what made them."""
 
     def __init__(self, path: Path) -> None:
-        h5py = require("h5py", "train")
+        h5py = require("h5py", "extract")
         if not path.is_file():
-            raise JsfError(f"{path} does not exist.")
+            raise JsfError(f"{path} does not exist.", f"Make it with: jsf extract VIDEOS -o {path}")
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise JsfError(f"{path} is not a readable HDF5 file: {error}.") from error
         self.path = path
         self.extractor = str(self._file.attrs.get("extractor", ""))
+        if not len(self._file):
+            raise JsfError(f"{path} holds no videos.", f"Make it with: jsf extract VIDEOS -o {path}")
 
     def ids(self) -> list[str]:
         """All video ids."""
@@ -76,9 +78,12 @@ class Hdf5Store(FeatureStore):
         dataset = self._file.get(video_id)
         if dataset is None:
             raise self._absent(video_id)
-        if not hasattr(dataset, "shape") or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
+        if getattr(dataset, "shape", None) is None or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
             raise JsfError(f"{self.path}#{video_id} is not a feature array of at most {MAX_BYTES:,} bytes.")
-        features = np.asarray(dataset)
+        try:
+            features = np.asarray(dataset)
+        except OSError as error:
+            raise JsfError(f"{self.path}#{video_id} is damaged: {error}.") from error
         check_features(features, f"{self.path}#{video_id}")
         return features
 
@@ -133,6 +138,7 @@ def read_features(name: str) -> FeatureSequence:
     if Path(file).suffix in HDF5_SUFFIXES:
         store = Hdf5Store(Path(file))
         if not video_id:
-            raise JsfError(f"{name} holds {len(store.ids()):,} videos.", f"Name one: {file}#{store.ids()[0]}")
+            example = next(iter(store.ids()), "VIDEO_ID")
+            raise JsfError(f"{name} holds {len(store.ids()):,} videos.", f"Name one: {file}#{example}")
         return FeatureSequence(store.read(video_id), extractor=store.extractor, source=name)
     return load_sequence(Path(name))

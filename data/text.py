@@ -3,12 +3,14 @@
 import re
 
 _SPLIT = re.compile(r"[^a-z0-9(),!?'`]+")
-_APART = re.compile(r"n't|'(?:s|ve|re|d|ll)|[(),!?]")
+_CLITIC = re.compile(r"n't|'(?:s|ve|re|d|ll)")
+_MARK = re.compile(r"[(),!?]")
 
 
 def tokenize(sentence: str) -> list[str]:
-    """Lower-case words; clitics ('s, n't) and the marks , ! ? ( ) stand alone.
+    """Lower-case words; clitics ('s, n't) are cut off what precedes them, and the marks , ! ? ( ) stand alone.
 
     Source: Kim 2014 (`clean_str`), as in the authors' code.
     """
-    return _APART.sub(lambda match: f" {match[0]} ", _SPLIT.sub(" ", sentence.lower())).split()
+    cleaned = _SPLIT.sub(" ", sentence.lower())
+    return _MARK.sub(r" \g<0> ", _CLITIC.sub(r" \g<0>", cleaned)).split()

@@ -86,6 +86,15 @@ class Vocabulary:
             lengths[row] = max(1, len(ids))
         return words, lengths
 
+    def distinct(self, sentences: Sequence[str]) -> tuple[list[str], npt.NDArray[np.intp]]:
+        """Sentences that differ in their known words, each once, and the index of each given sentence among them.
+
+        Scoring those alone saves work, and makes sentences that are the same to the model tie exactly.
+        """
+        first: dict[tuple[int, ...], int] = {}
+        index = [first.setdefault(tuple(self._known(sentence)), len(first)) for sentence in sentences]
+        return [sentences[index.index(i)] for i in range(len(first))], np.array(index, np.intp)
+
     def _known(self, sentence: str) -> list[int]:
         return [self.ids[word] for word in tokenize(sentence) if word in self.ids][:MAX_STEPS]
 

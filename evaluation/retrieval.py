@@ -8,14 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.captions import Caption, video_ids
+from jsf.data.errors import JsfError
 from jsf.data.store import FeatureStore
 from jsf.evaluation.metrics import Ranking, ranking
 
 
 class MatrixScorer(Protocol):
-    """Anything that scores all pairs of videos and sentences; `description` says what runs where."""
+    """Anything that scores all pairs of videos and sentences.
+
+    Attributes:
+        description: what runs where.
+        extractor: what made the features that it was trained on; "" where unknown.
+    """
 
     description: str
+    extractor: str
 
     def score_matrix(self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Features [T_i, D] and sentences -> scores [V, S]."""
@@ -38,8 +45,13 @@ def evaluate_retrieval(scorer: MatrixScorer, captions: list[Caption], store: Fea
     """Scores every video of `captions` with every sentence, and ranks both ways.
 
     Raises:
-        JsfError: a video has no features, or a sentence no known word.
+        JsfError: a video has no features, or they are not of the kind that the model takes.
     """
+    if scorer.extractor and store.extractor and scorer.extractor != store.extractor:
+        raise JsfError(
+            f"{store.path} was extracted by '{store.extractor}'; the model was trained on '{scorer.extractor}'.",
+            "Extract the videos again with the model's extractor.",
+        )
     ids = video_ids(captions)
     scores = scorer.score_matrix([store.read(video_id) for video_id in ids], [c.sentence for c in captions])
     return rank_both(scores, np.array([[c.video_id == video_id for c in captions] for video_id in ids]))

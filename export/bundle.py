@@ -59,6 +59,7 @@ def _manifest(checkpoint: Checkpoint, root: Path, parity: dict[str, float]) -> M
         extractor=checkpoint.extractor,
         joint_width=config.joint,
         opset=OPSET,
+        vocabulary=sha256(root / "vocabulary.json"),
         hashes={"fp32": {name: sha256(graph_path(root, "fp32", name)) for name in GRAPHS}},
         parity=parity,
         tools={tool: version(tool) for tool in TOOLS},

@@ -15,6 +15,7 @@ import torch
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing, sha256
+from jsf.extraction.extractor import DEFAULT
 from jsf.extraction.spec import GRAPH, ExtractorSpec
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 
@@ -49,7 +50,7 @@ def export_backbone(folder: Path) -> None:
         _write_graph(network, temporary / GRAPH)
         _check(network, temporary / GRAPH)
         ExtractorSpec(
-            name="efficientnet-lite0+logmel",
+            name=DEFAULT,
             version=1,
             input="images",
             output="features",

@@ -16,6 +16,9 @@ from jsf.extraction.spec import GRAPH, SPEC, ExtractorSpec
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 
+DEFAULT = "efficientnet-lite0+logmel"
+"""The name of the extractor that comes with jsf."""
+
 BATCH = 16
 """Frames per run of the CNN: larger batches leave the cache of a CPU and are slower a frame."""
 
@@ -88,7 +91,7 @@ def default_extractor() -> Path:
         JsfError: it is not there yet, and PyTorch or the weights' package is not installed.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "jsf" / "extractors" / "efficientnet-lite0+logmel"
+    folder = cache / "jsf" / "extractors" / DEFAULT
     if not (folder / SPEC).is_file():
         require("torch", "export")
         from rich.console import Console

@@ -61,7 +61,10 @@ class Checkpoint:
         try:
             value = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged bytes raise whatever they run into, from AssertionError to IndexError
-            raise JsfError(f"{path} is not a jsf checkpoint: {_reason(error)}") from error
+            raise JsfError(
+                f"{path} is not a jsf checkpoint: PyTorch cannot read it as data ({type(error).__name__}).",
+                "Expected the best.pt that `jsf train` writes.",
+            ) from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             found = value.get("format") if isinstance(value, dict) else None
             raise JsfError(f"{path} has checkpoint format {found!r}; this jsf reads format {FORMAT}.")

@@ -38,6 +38,7 @@ class Manifest:
         extractor: what made the features in training, as in `FeatureSequence.extractor`; "" where unknown.
         joint_width: the width of an encoded frame or word (D1).
         opset: the ONNX opset of the graphs.
+        vocabulary: SHA-256 of vocabulary.json.
         hashes: precision -> graph -> SHA-256 of its file.
         parity: graph -> largest difference from PyTorch, relative to the output's range.
         losses: precision -> what it costs against fp32: score error, and accuracy or "not measured".
@@ -51,6 +52,7 @@ class Manifest:
     extractor: str
     joint_width: int
     opset: int
+    vocabulary: str
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
     parity: dict[str, float] = field(default_factory=dict)
     losses: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -80,7 +82,10 @@ class Bundle:
                 "Make one with: jsf export --ckpt best.pt, or name another with --bundle or $JSF_BUNDLE.",
             )
         try:
-            return cls(root, _manifest(path), Vocabulary.load(root / "vocabulary.json"))
+            manifest = _manifest(path)
+            vocabulary = Vocabulary.load(root / "vocabulary.json")
+            _check_hash(root / "vocabulary.json", manifest.vocabulary)
+            return cls(root, manifest, vocabulary)
         except JsfError as error:
             raise JsfError(error.message, error.fix or EXPORT_AGAIN) from error
 
@@ -100,11 +105,7 @@ class Bundle:
         path = graph_path(self.root, precision, name)
         if not path.is_file():
             raise JsfError(f"{path} is missing.", EXPORT_AGAIN)
-        if (found := sha256(path)) != (expected := self.manifest.hashes[precision][name]):
-            raise JsfError(
-                f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...",
-                EXPORT_AGAIN,
-            )
+        _check_hash(path, self.manifest.hashes[precision][name])
         return path
 
     @property
@@ -120,6 +121,13 @@ class Bundle:
     def save_manifest(self) -> None:
         """Writes the manifest back, whole or not at all."""
         write_manifest(self.root, self.manifest)
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if (found := sha256(path)) != expected:
+        raise JsfError(
+            f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", EXPORT_AGAIN
+        )
 
 
 def graph_path(root: Path, precision: str, name: str) -> Path:
@@ -147,7 +155,9 @@ def _manifest(path: Path) -> Manifest:
     if missing := sorted({f.name for f in fields(Manifest)} - set(value)):
         raise JsfError(f"{path} lacks: {', '.join(missing)}.")
     manifest = Manifest(**{f.name: value[f.name] for f in fields(Manifest)})
-    pattern = Manifest(model="", task="", preset="", feature_width=0, extractor="", joint_width=0, opset=0)
+    pattern = Manifest(
+        model="", task="", preset="", feature_width=0, extractor="", joint_width=0, opset=0, vocabulary=""
+    )
     for name, expected in asdict(pattern).items():
         if type(value[name]) is not type(expected):
             raise JsfError(f"{path}: '{name}' is {value[name]!r}, expected a {type(expected).__name__}.")

@@ -8,7 +8,7 @@ from jsf.data.captions import Caption, read_captions
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.data.progress import track
-from jsf.data.sequence import FeatureSequence
+from jsf.data.sequence import FeatureSequence, sample_steps
 from jsf.data.store import FeatureStore
 from jsf.runtime.scorer import Scorer
 
@@ -69,7 +69,9 @@ def _check(rows: list[Caption], scorer: Scorer, store: FeatureStore) -> None:
 
 
 def _video(store: FeatureStore, video_id: str) -> FeatureSequence:
-    return FeatureSequence(store.read(video_id), extractor=store.extractor, source=f"{store.path}#{video_id}")
+    features = store.read(video_id)
+    features = features[sample_steps(len(features))]  # a chunk of long videos would fill the memory
+    return FeatureSequence(features, extractor=store.extractor, source=f"{store.path}#{video_id}")
 
 
 def _mark(scorer: Scorer, table: Path, store: FeatureStore) -> str:

@@ -30,12 +30,14 @@ class Scorer:
     Attributes:
         bundle: what it was loaded from.
         description: what runs where.
+        extractor: what made the features that the model was trained on; "" where unknown.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
         self.bundle = bundle
         self._graphs = load_graphs(bundle, device, precision)
         self.description = self._graphs.description
+        self.extractor = bundle.manifest.extractor
 
     @classmethod
     def load(cls, bundle: Path | str | None = None, device: str = "auto", precision: str = "auto") -> "Scorer":
@@ -75,7 +77,8 @@ class Scorer:
 
     def score_matrix(self, videos: Sequence[Video], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Scores of every video with every sentence: [V, S]. Sentences without a known word all score the same."""
-        return self.match_all(self.encode_videos(videos), self.encode_sentences(sentences))
+        distinct, columns = self.bundle.vocabulary.distinct(sentences)
+        return self.match_all(self.encode_videos(videos), self.encode_sentences(distinct))[:, columns]
 
     def match_all(self, videos: Encoded, sentences: Encoded) -> npt.NDArray[np.float32]:
         """Scores of every encoded video with every encoded sentence: [V, S]."""

@@ -20,6 +20,7 @@ from jsf.data.files import sha256
 from jsf.data.sequence import FeatureSequence
 from jsf.data.vocabulary import Vocabulary
 from jsf.export import bundle as export_module
+from jsf.extraction import DEFAULT
 from jsf.extraction.audio import LogMel
 from jsf.extraction.spec import ExtractorSpec
 from jsf.models.checkpoint import Checkpoint
@@ -274,7 +275,7 @@ def extractor(jsf, tmp_path):
     onnx.save(graph, folder / "visual.onnx")
     channels = {"mean": (127.0,) * 3, "std": (128.0,) * 3}
     size = {"size": 16, "width": 4, "audio": LogMel(bands=4)}
-    spec = ExtractorSpec("toy", 1, "images", "features", **size, **channels, sha256=sha256(folder / "visual.onnx"))
+    spec = ExtractorSpec(DEFAULT, 1, "images", "features", **size, **channels, sha256=sha256(folder / "visual.onnx"))
     spec.save(folder)
     return spec.identity
 
@@ -393,7 +394,7 @@ REFUSALS = {
     "an unknown backend": ("build-engine --backend tvm", "backend 'tvm' is not known, expected", ""),
     "an engine of no bundle": ("build-engine --bundle none", "none is not a bundle", "jsf export"),
     "no video": ("extract gone.mp4 -o x.npz", "gone.mp4 does not exist", ""),
-    "a text as video": ("extract text.npz -o x.npz", "could not be extracted", ""),
+    "a text as video": ("extract text.npz -o x.npz", "could not extract:", "the same command skips them"),
     "an extractor that is not there": ("extract clip.mp4 -o x.npz --bundle damaged", "damaged", "jsf export"),
     "no training data": (
         "train --features gone --captions captions.csv --val-features gone --val-captions captions.csv -o run",
@@ -446,7 +447,7 @@ TRAIN = "train --features features.h5 --captions captions.csv --val-features fea
     [
         ("onnxruntime", "cpu", "score v0.npz red"),
         ("onnxruntime", "gpu", "score v0.npz red --device cuda"),
-        ("h5py", "train", "score features.h5#v0 red"),
+        ("h5py", "extract", "score features.h5#v0 red"),
         ("torch", "train", f"{EVALUATE} --ckpt best.pt"),
         ("torch", "train", f"{TRAIN} -o run"),
         ("lightning", "train", f"{TRAIN} -o run"),

@@ -5,14 +5,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from jsf.data.files import replacing
 from jsf.models.checkpoint import Checkpoint
 from jsf.training.module import RetrievalModule
 
 BEST, LAST, LOG = "best.pt", "last.ckpt", "metrics.jsonl"
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes `last.ckpt` beside its place and renames it: a kill leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """As Lightning's, whole or not at all."""
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 class BestCheckpoint(Callback):

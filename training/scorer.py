@@ -25,10 +25,11 @@ class CheckpointScorer:
 
     Attributes:
         description: what runs where.
+        extractor: what made the features that the model was trained on; "" where unknown.
     """
 
-    def __init__(self, model: JSFusion, vocabulary: Vocabulary) -> None:
-        self.model, self.vocabulary = model, vocabulary
+    def __init__(self, model: JSFusion, vocabulary: Vocabulary, extractor: str = "") -> None:
+        self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
         self.description = f"PyTorch {torch.__version__} on {next(model.parameters()).device.type}, fp32"
 
     @classmethod
@@ -46,27 +47,28 @@ class CheckpointScorer:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         checkpoint = Checkpoint.load(path)
         try:
-            return cls(checkpoint.model.to(device), checkpoint.vocabulary)
+            return cls(checkpoint.model.to(device), checkpoint.vocabulary, checkpoint.extractor)
         except (RuntimeError, AssertionError) as error:  # an unknown device, or a PyTorch built without it
             raise JsfError(f"PyTorch has no device '{device}' here: {str(error).splitlines()[0]}") from error
 
     @torch.inference_mode()
     def score_matrix(self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Features [T_i, D] and sentences -> scores [V, S]; the model is in eval mode meanwhile."""
+        distinct, columns = self.vocabulary.distinct(sentences)
         was_training = self.model.training
         self.model.eval()
         device = next(self.model.parameters()).device
         frames, frame_lengths = self._encode(self.model.frame_encoder, *pad(list(videos)))
-        words, word_lengths = self._encode(self.model.word_encoder, *self.vocabulary.encode_batch(sentences))
+        words, word_lengths = self._encode(self.model.word_encoder, *self.vocabulary.encode_batch(distinct))
         frames, words = crop(frames, frame_lengths), crop(words, word_lengths)
-        pairs = torch.cartesian_prod(torch.arange(len(videos)), torch.arange(len(sentences))).to(device)
+        pairs = torch.cartesian_prod(torch.arange(len(videos)), torch.arange(len(distinct))).to(device)
         chunks = torch.split(pairs, max(1, MATCH_CELLS // (frames.shape[1] * words.shape[1])))
         scores = [
             self.model.matcher(frames, frame_lengths, words, word_lengths, *chunk.T)
             for chunk in track(chunks, "matching", len(chunks))
         ]
         self.model.train(was_training)
-        return torch.cat(scores).view(len(videos), len(sentences)).float().cpu().numpy()
+        return torch.cat(scores).view(len(videos), len(distinct)).float().cpu().numpy()[:, columns]
 
     def _encode(
         self, encoder: torch.nn.Module, values: npt.NDArray[Any], lengths: npt.NDArray[np.int32]

@@ -26,7 +26,7 @@ from jsf.training.batches import Captions, ShuffledBatches
 from jsf.training.module import RetrievalModule
 from jsf.training.recipe import Recipe
 from jsf.training.recipe import recipe as preset_recipe
-from jsf.training.run import BEST, LAST, LOG, BestCheckpoint
+from jsf.training.run import BEST, LAST, LOG, BestCheckpoint, WholeFiles
 
 FLOOR = 0.1
 """Least standard deviation that a dimension is divided by, relative to the median of all that vary."""
@@ -76,6 +76,8 @@ def train(
     if word_vectors:
         _set_word_vectors(model, *read_word_vectors(word_vectors, vocabulary, model.config.word_width))
 
+    if last:
+        _check_same_model(out, model, vocabulary)
     val = Captions(read_captions(val_captions), open_features(val_features), vocabulary)
     _check_same_features(split, val)
     trainer = _trainer(out, recipe, BestCheckpoint(out, store.extractor), trainer_options or {})
@@ -97,6 +99,15 @@ def _resume_from(out: Path, resume: bool) -> Path | None:
     if not resume and begun:
         raise JsfError(f"{out} already holds a run.", "Continue it with --resume, or name another folder with -o.")
     return out / LAST if (out / LAST).exists() else None  # a run killed in its first epoch starts again
+
+
+def _check_same_model(out: Path, model: JSFusion, vocabulary: Vocabulary) -> None:
+    before = Checkpoint.load(out / BEST)
+    if (before.model.config, before.vocabulary) != (model.config, vocabulary):
+        raise JsfError(
+            f"{out} holds a run of other data or another preset: {before.model.config}; now {model.config}.",
+            "Resume with the features, captions and preset that it began with.",
+        )
 
 
 def _standardize(model: JSFusion, split: Captions) -> None:
@@ -148,6 +159,7 @@ def _trainer(out: Path, recipe: Recipe, best: BestCheckpoint, options: dict[str,
         "use_distributed_sampler": False,
         "enable_model_summary": False,
         "callbacks": callbacks,
+        "plugins": [WholeFiles()],
     }
     try:
         return Trainer(**{**settings, **options})

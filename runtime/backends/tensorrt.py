@@ -138,7 +138,7 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
     flag = "" if precision == "fp32" else f" --{precision}"
     raise JsfError(
         "\n".join([f"{bundle.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),
-        f"Build one here: jsf build-engine{flag} --bundle {bundle.root}",
+        f"Build one here: jsf build-engine{flag} --bundle {bundle.root}, or run with --device cpu.",
     )
 
 

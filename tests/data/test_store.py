@@ -160,7 +160,7 @@ def test_an_hdf5_file_without_an_id_names_one(tmp_path: Path) -> None:
 
 
 def test_an_empty_hdf5_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(JsfError, match="holds no features"):
+    with pytest.raises(JsfError, match="holds no videos"):
         read_features(str(hdf5(tmp_path / "f.h5")))
 
 

@@ -266,10 +266,17 @@ def test_nothing_to_score_is_refused(scorer, nothing):
         nothing(scorer)
 
 
-def test_a_vocabulary_of_more_words_than_the_model_knows_is_refused(tiny_bundle, tmp_path):
+def test_a_changed_vocabulary_is_refused(tiny_bundle, tmp_path):
     root = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
     words = json.loads((root / "vocabulary.json").read_text())["words"]
-    (root / "vocabulary.json").write_text(json.dumps({"words": [*words, "purple"]}))
-    scorer = Scorer.load(root, "cpu")
-    with pytest.raises(JsfError, match=r"onnxruntime cannot run .*word_encoder\.onnx"):
-        scorer.score(array(), "purple")
+    (root / "vocabulary.json").write_text(json.dumps({"words": [words[1], words[0], *words[2:]]}))
+    with pytest.raises(JsfError, match=r"vocabulary\.json was changed: its SHA-256 is .*, the manifest says"):
+        Scorer.load(root, "cpu")
+
+
+def test_sentences_that_are_the_same_to_the_model_tie_exactly(tiny_bundle):
+    sentences = ["red circle", "a zebra", "red, circle", "zebra", "Red circle!", "a", "quagga"]
+    scores = Scorer.load(tiny_bundle, "cpu").score_matrix([array(steps) for steps in (3, 7, 40)], sentences)
+    for same in ([0, 2, 4], [1, 5], [3, 6]):
+        assert len(np.unique(scores[:, same], axis=1).T) == 1
+    assert len(np.unique(scores, axis=1).T) == 3

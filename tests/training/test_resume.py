@@ -1,5 +1,6 @@
 """A run that is killed and resumed ends where an uninterrupted one does."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ import torch
 
 from jsf.data.errors import JsfError
 from jsf.models.checkpoint import Checkpoint
+from jsf.models.config import PRESETS
 from jsf.training.batches import Captions
+from jsf.training.recipe import RECIPES
 from jsf.training.train import train
 
 EPOCHS = 6
@@ -102,3 +105,12 @@ def test_there_must_be_a_run_to_resume(tiny, toy, tmp_path):
     with pytest.raises(JsfError, match="holds no run to resume") as caught:
         train(**toy, out=tmp_path / "run", preset="tiny", resume=True)
     assert caught.value.fix == "Start it without --resume."
+
+
+def test_a_run_of_another_preset_is_not_resumed(tiny, toy, whole, monkeypatch):
+    model, recipe = tiny
+    monkeypatch.setitem(PRESETS, "wider", dataclasses.replace(model, preset="wider", joint=24))
+    monkeypatch.setitem(RECIPES, "wider", recipe)
+    with pytest.raises(JsfError, match="holds a run of other data or another preset") as caught:
+        train(**toy, out=whole, preset="wider", epochs=EPOCHS, resume=True)
+    assert caught.value.fix == "Resume with the features, captions and preset that it began with."

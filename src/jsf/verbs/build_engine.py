@@ -25,5 +25,7 @@ def show_engines(precision: str, backend: str, root: Path | None, json: bool) ->
     if engines:
         rows = [(str(path.relative_to(bundle.root)), f"{path.stat().st_size / 1e6:.1f}") for path in engines]
         print_table(str(bundle.root), ("engine", "MB"), rows)
+    else:
+        print(f"{bundle.root / precision}: graphs for ONNX Runtime, no engines")
     for name, value in loss.items():
         print(f"{precision} {name.replace('_', ' ')}: {value if isinstance(value, str) else format(value, '.2g')}")

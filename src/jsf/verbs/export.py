@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
-from jsf.extraction import Extractor, default_extractor
+from jsf.extraction import DEFAULT, Extractor, default_extractor
 from jsf.runtime.bundle import default_bundle, graph_path
 from jsf.verbs.output import note, print_json, print_table
 
@@ -36,8 +36,7 @@ def find_extractor(identity: str) -> Path | None:
     A model of other features gets none, and a note that its bundle scores feature files only.
     """
     try:
-        folder = default_extractor() if identity else None
-        if folder and Extractor.open(folder).identity == identity:
+        if identity.startswith(f"{DEFAULT} ") and Extractor.open(folder := default_extractor()).identity == identity:
             return folder
     except JsfError as error:
         note(error.message)

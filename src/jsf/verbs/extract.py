@@ -7,6 +7,7 @@ from jsf.data.extras import require
 from jsf.extraction import Extractor, default_extractor, extract_files
 from jsf.runtime.bundle import Bundle
 from jsf.verbs.output import note
+from jsf.verbs.videos import bundle_extractor
 
 
 def show_extraction(paths: list[Path], out: Path, bundle: Path | None, device: str) -> None:
@@ -16,11 +17,11 @@ def show_extraction(paths: list[Path], out: Path, bundle: Path | None, device: s
         JsfError: bad input, PyAV is not installed, or at least one video failed.
     """
     require("av", "extract")
-    folder = Bundle.open(bundle).extractor if bundle else default_extractor()
+    folder = bundle_extractor(Bundle.open(bundle)) if bundle else default_extractor()
     extractor = Extractor.open(folder, "cpu" if device == "auto" else device)
     note(f"extracting with {extractor.identity} ({extractor.graph.description}), {extractor.width} numbers a frame")
     failures = extract_files(paths, out, extractor)
     if failures:
         lines = "\n".join(f"  {path}: {reason}" for path, reason in failures.items())
-        raise JsfError(f"{len(failures)} videos could not be extracted, the others are in {out}:\n{lines}")
+        raise JsfError(f"could not extract:\n{lines}", f"All other videos are in {out}; the same command skips them.")
     print(out)

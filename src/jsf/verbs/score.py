@@ -7,12 +7,11 @@ from typing import Any
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
-from jsf.data.sequence import FeatureSequence
-from jsf.data.store import HDF5_SUFFIXES, open_features, read_features
-from jsf.runtime.bundle import Bundle
+from jsf.data.store import open_features
 from jsf.runtime.pairs import score_table
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note, print_json, print_table
+from jsf.verbs.videos import VideoReader
 
 
 def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precision: str, json: bool) -> None:
@@ -91,30 +90,3 @@ def _read(names: Sequence[str], scorer: Scorer) -> tuple[dict[str, npt.NDArray[A
         except JsfError as error:
             failures[name] = error
     return videos, failures
-
-
-class VideoReader:
-    """Features of whatever a user names as a video; the bundle's extractor is opened at the first video file."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-
-    def read(self, name: str) -> FeatureSequence:
-        """Reads `video.npz` or `store.h5#id`, or extracts a video file with the bundle's own extractor.
-
-        Raises:
-            JsfError: the file is absent or damaged, or the bundle has no extractor.
-        """
-        if Path(name.partition("#")[0]).suffix in (".npz", *HDF5_SUFFIXES):
-            return read_features(name)
-        if not hasattr(self, "_extractor"):
-            from jsf.extraction import Extractor
-
-            if not self._bundle.extractor.is_dir():
-                raise JsfError(
-                    f"{name} is a video file, and {self._bundle.root} has no extractor: its model was trained on "
-                    f"features of '{self._bundle.manifest.extractor or 'an unknown extractor'}'.",
-                    "Make features with that extractor, and score the .npz files.",
-                )
-            self._extractor = Extractor.open(self._bundle.extractor)
-        return self._extractor.extract(Path(name))
