@@ -21,11 +21,13 @@ from jsf.training.losses import ranking_loss
 from jsf.training.recipe import recipe
 
 WIDTH = 128
-EPOCHS = 30
+EPOCHS = 12
 
 
 class OrderBlind(nn.Module):
     """A dense network over the mean of the frames, another over the counts of the words, and their dot product."""
+
+    description, extractor = "the order-blind control, on PyTorch", ""
 
     def __init__(self, feature_width: int, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -42,9 +44,11 @@ class OrderBlind(nn.Module):
     def score_matrix(self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Features [T_i, D] and sentences -> scores [V, S]; sentences of the same words get the very same score."""
         words, _ = self.vocabulary.encode_batch(sentences)
-        bags, same = _bags(torch.from_numpy(words), len(self.vocabulary)).unique(dim=0, return_inverse=True)
+        bags, same = np.unique(
+            _bags(torch.from_numpy(words), len(self.vocabulary)).numpy(), axis=0, return_inverse=True
+        )
         pooled = torch.from_numpy(np.stack([video.mean(0) for video in videos]).astype(np.float32))
-        scores: npt.NDArray[np.float32] = self.eval()(pooled, bags)[:, same].numpy()
+        scores: npt.NDArray[np.float32] = self.eval()(pooled, torch.from_numpy(bags))[:, same].numpy()
         return scores
 
 
@@ -64,7 +68,7 @@ def train_control(features: Path, captions: Path, preset: str, seed: int) -> Ord
             scores = model(pooled, _bags(batch.words, len(vocabulary)))
             loss = ranking_loss(scores, batch.same_video, how.margin, how.both_directions)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
     return model
 

@@ -40,16 +40,22 @@ def sound(kind: str, samples: int, rng: np.random.Generator) -> npt.NDArray[np.f
     pitch = rng.uniform(0.9, 1.1)
     if kind == "bell":
         decay = np.exp(-4 * (time % rng.uniform(0.35, 0.5)))
-        wave = decay * sum(np.sin(2 * np.pi * 900 * pitch * partial * time) / partial for partial in (1, 2.76, 5.4))
+        wave = decay * _partials(900 * pitch, (1.0, 2.76, 5.4), time)
     elif kind == "motor":
-        wave = sum(np.sin(2 * np.pi * 90 * pitch * harmonic * time) / harmonic for harmonic in range(1, 6))
+        wave = _partials(90 * pitch, (1.0, 2.0, 3.0, 4.0, 5.0), time)
     elif kind == "siren":
-        sweep = 1500 * pitch * time - 150 * np.cos(2 * np.pi * rng.uniform(2, 3) * time)
+        sweep = 1500 * pitch * time - 60 * np.cos(2 * np.pi * rng.uniform(2, 3) * time)
         wave = np.sin(2 * np.pi * sweep)
     else:
         wave = rng.normal(0, 0.4, samples)
     hiss = rng.normal(0, 0.003, samples)
-    return (wave / np.abs(wave).max() * rng.uniform(0.3, 0.8) + hiss).astype(np.float32)
+    return np.asarray(wave / np.abs(wave).max() * rng.uniform(0.3, 0.8) + hiss, np.float32)
+
+
+def _partials(pitch: float, ratios: tuple[float, ...], time: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    ratio = np.array(ratios)[:, None]
+    tones: npt.NDArray[np.float64] = (np.sin(2 * np.pi * pitch * ratio * time) / ratio).sum(0)
+    return tones
 
 
 def _scene(

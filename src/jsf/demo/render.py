@@ -12,6 +12,7 @@ import numpy as np
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import read_json, replacing, write_json
+from jsf.data.progress import track
 from jsf.demo.drawing import FPS, HEIGHT, SAMPLE_RATE, SCENE_SECONDS, WIDTH, draw, sound
 from jsf.demo.scenes import Clip, generate, hard_negatives
 
@@ -44,15 +45,12 @@ def render(folder: Path, seed: int = 0) -> None:
 
 
 def _render_clips(folder: Path, splits: dict[str, list[Clip]], seed: int) -> None:
-    from rich.console import Console
-    from rich.progress import track
-
     for split in splits:
         (folder / split).mkdir(parents=True)
     tasks = [(folder / split / f"{clip.name}.mp4", clip) for split, clips in splits.items() for clip in clips]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(render_clip, *zip(*tasks, strict=True), ([seed, i] for i in range(len(tasks))), chunksize=4)
-        for _ in track(done, "Rendering clips", total=len(tasks), console=Console(stderr=True)):
+        for _ in track(done, "rendering", len(tasks)):
             pass
 
 
@@ -88,6 +86,6 @@ def _write_tables(folder: Path, splits: dict[str, list[Clip]], seed: int) -> Non
 
 def _write_table(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows((key, name, name, sentence) for key, name, sentence in rows)

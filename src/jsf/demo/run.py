@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,8 +14,9 @@ from jsf.data.files import write_json
 from jsf.data.store import open_features
 from jsf.demo.hard import hard_negative_rates
 from jsf.demo.render import render
-from jsf.demo.scenes import SPLITS, TEMPLATES, Clip, generate
-from jsf.evaluation.retrieval import MatrixScorer, evaluate_retrieval
+from jsf.demo.scenes import SPLITS, generate
+from jsf.demo.search import Hit, search
+from jsf.evaluation.retrieval import MatrixScorer, Retrieval, evaluate_retrieval
 from jsf.extraction import Extractor, default_extractor, extract_files
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note
@@ -32,7 +33,7 @@ class Report:
     Attributes:
         clips: split -> number of clips.
         retrieval: "matcher" and "control" -> both directions, recalls in percent, ranks from 1.
-        hard_negatives: "matcher" and "control" -> kind -> percentage of clips whose caption beats it; a tie counts half.
+        hard_negatives: likewise -> kind -> percentage of clips whose caption beats it; a tie counts half.
         search: sentence -> the best clips with score and caption.
         parity: graph -> largest difference from PyTorch, relative to the output's range.
         engine: backend, the reason for it, the engines' files, what FP16 costs, and what scored here.
@@ -41,9 +42,9 @@ class Report:
 
     seed: int
     clips: dict[str, int]
-    retrieval: dict[str, Any] = field(default_factory=dict)
+    retrieval: dict[str, Retrieval] = field(default_factory=dict)
     hard_negatives: dict[str, dict[str, float]] = field(default_factory=dict)
-    search: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    search: dict[str, list[Hit]] = field(default_factory=dict)
     parity: dict[str, float] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -108,11 +109,13 @@ def _extract(clips: Path, features: Path) -> None:
 
 
 def _train(clips: Path, features: Path, run: Path, seed: int) -> None:
-    from jsf.training.run import LAST
+    from jsf.training.run import LOG
     from jsf.training.train import train
 
+    # The small preset's tensors are too small to share: a second thread brings little, and on a busy machine it costs.
+    require("torch", "train").set_num_threads(1)
     data = (features / "train", clips / "train.csv", features / "val", clips / "val.csv")
-    train(*data, run, preset=PRESET, seed=seed, resume=(run / LAST).is_file())
+    train(*data, run, preset=PRESET, seed=seed, resume=(run / LOG).is_file())
 
 
 def _export(out: Path, report: Report) -> None:
@@ -136,22 +139,5 @@ def _build(root: Path, report: Report) -> None:
 
 def _evaluate(name: str, scorer: MatrixScorer, clips: Path, features: Path, report: Report) -> None:
     store, captions = open_features(features / "test"), clips / "test.csv"
-    report.retrieval[name] = asdict(evaluate_retrieval(scorer, read_captions(captions), store))
+    report.retrieval[name] = evaluate_retrieval(scorer, read_captions(captions), store)
     report.hard_negatives[name] = hard_negative_rates(scorer, captions, clips / "hard_negatives.csv", store)
-
-
-def search(scorer: MatrixScorer, clips: list[Clip], features: Path, queries: int = 3, top: int = 3) -> dict[str, Any]:
-    """Ranks the clips for sentences that describe some of them in other words than their captions do."""
-    store = open_features(features)
-    chosen = clips[:: -(-len(clips) // queries)]
-    others = [replace(clip, templates=((clip.templates[0] + 1) % len(TEMPLATES),)) for clip in chosen]
-    sentences = [clip.captions()[0] for clip in others]
-    scores = scorer.score_matrix([store.read(clip.name) for clip in clips], sentences)
-    return {
-        sentence: [
-            {"clip": clips[row].name, "score": float(column[row]), "caption": clips[row].captions()[0],
-             "right": clips[row] == clip}
-            for row in (-column).argsort()[:top]
-        ]
-        for sentence, clip, column in zip(sentences, chosen, scores.T, strict=True)
-    }
