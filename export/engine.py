@@ -108,7 +108,8 @@ def _automatic(gpu: Gpu | None) -> Choice:
         return Choice("tensorrt", f"TensorRT and a GPU ({gpu.name}) are here")
     absent = "TensorRT is not installed" if gpu else "there is no GPU for TensorRT to build on"
     if find_spec("tensorrt_rtx"):
-        return Choice("tensorrt-rtx", f"{absent}, and TensorRT-RTX builds ahead of time, for GPUs elsewhere")
+        stays = "" if gpu else "; scoring on this machine stays FP32"
+        return Choice("tensorrt-rtx", f"{absent}, and TensorRT-RTX builds ahead of time, for GPUs elsewhere{stays}")
     reason = (
         f"{absent}, and TensorRT-RTX is not installed: no engine, only the graphs. Scoring on this machine stays FP32. "
         "For engines run this command where they will run, with a GPU and pip install 'jsf[tensorrt]', "

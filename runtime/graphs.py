@@ -32,7 +32,7 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     Args:
         bundle: the opened bundle.
         device: "cpu"; "cuda", an engine of the bundle, or ONNX Runtime where it has none; "auto", an engine where the
-            bundle has one and this machine a GPU, else the CPU.
+            bundle has one for this machine's GPU, else the CPU.
         precision: "fp32" or "fp16"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
 
     Raises:
@@ -42,15 +42,21 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
         raise JsfError(f"device '{device}' is not known, expected one of: {', '.join(DEVICES)}.")
     built = [name for name in reversed(PRECISIONS) if list(bundle.engines.glob(f"*/{name}/matcher.engine"))]
     wanted = [name for name in built if precision in ("auto", name)]
+    why_not = ""
     if (device == "cuda" and wanted) or (device == "auto" and wanted and find_gpu()):
-        from jsf.runtime.backends.tensorrt import open_engine
+        from jsf.runtime.backends.tensorrt import NoEngineError, open_engine
 
-        return _described([open_engine(bundle, wanted[0], name) for name in STATIC_GRAPHS], wanted[0])
+        try:
+            return _described([open_engine(bundle, wanted[0], name) for name in STATIC_GRAPHS], wanted[0])
+        except NoEngineError as error:
+            if device == "cuda":
+                raise
+            why_not = f" ({error.message})"
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
     # The symbolic matcher runs at the lengths that a batch needs, and ONNX Runtime loses nothing by that.
     names = ("frame_encoder", "word_encoder", "matcher.buckets")
-    return _described([OnnxRuntimeGraph(bundle.graph(chosen, name), target) for name in names], chosen)
+    return _described([OnnxRuntimeGraph(bundle.graph(chosen, name), target) for name in names], chosen + why_not)
 
 
 def _described(graphs: Sequence[Graph], precision: str) -> Graphs:

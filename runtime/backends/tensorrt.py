@@ -122,11 +122,16 @@ class TensorRTGraph(Graph):
         return JsfError(f"{self._path}: TensorRT refused {what}: {' '.join(self._log.errors)}")
 
 
+class NoEngineError(JsfError):
+    """A bundle has no engine that runs on this machine, though it may have some for others."""
+
+
 def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | None = None) -> TensorRTGraph:
     """The engine of one graph, among all that the bundle holds, that is for this machine.
 
     Raises:
-        JsfError: there is no GPU, or no such engine; then each one is named with the reason why it is not.
+        NoEngineError: there is none; each one that is there is named with the reason why it is not.
+        JsfError: there is no GPU, or the engine is damaged or of another graph.
     """
     gpu = require_gpu()
     reasons = []
@@ -136,7 +141,7 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
             return TensorRTGraph(path.with_suffix(".engine"), bundle.manifest.hashes[precision][graph], device)
         reasons.append(f"{path.parent.relative_to(bundle.root)}: {reason}.")
     flag = "" if precision == "fp32" else f" --{precision}"
-    raise JsfError(
+    raise NoEngineError(
         "\n".join([f"{bundle.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),
         f"Build one here: jsf build-engine{flag} --bundle {bundle.root}, or run with --device cpu.",
     )

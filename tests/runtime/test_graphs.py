@@ -9,6 +9,7 @@ from jsf.data.errors import JsfError
 from jsf.runtime import graphs
 from jsf.runtime.backends import driver
 from jsf.runtime.backends.driver import Gpu
+from jsf.runtime.backends.tensorrt import NoEngineError
 from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
 from jsf.runtime.graphs import load_graphs
 
@@ -119,15 +120,28 @@ def test_cuda_that_is_not_there_is_an_error(bundle, machine, monkeypatch, built)
     assert "--device cpu" in refusal.value.fix
 
 
-def test_an_engine_that_cannot_be_opened_is_an_error_on_auto_too(bundle, machine, monkeypatch):
-    machine(Gpu("a simulated Orin", "8.7"))
-    place_engines(bundle, "fp16")
-
+def refusing(monkeypatch, error):
     def refuse(*_):
-        raise JsfError("built for another GPU.", "Build it here.")
+        raise error
 
     monkeypatch.setattr("jsf.runtime.backends.tensorrt.open_engine", refuse)
-    with pytest.raises(JsfError, match="built for another GPU"):
+
+
+def test_auto_says_why_it_leaves_the_engines_of_another_gpu(bundle, machine, monkeypatch):
+    machine(Gpu("a simulated Orin", "8.7"))
+    place_engines(bundle, "fp16")
+    refusing(monkeypatch, NoEngineError("built for compute capability 8.0, this GPU has 8.7.", "Build it here."))
+    description = load_graphs(bundle).description
+    assert description.endswith(" on cpu, fp32 (built for compute capability 8.0, this GPU has 8.7.)")
+    with pytest.raises(NoEngineError):
+        load_graphs(bundle, "cuda")
+
+
+def test_a_damaged_engine_is_an_error_on_auto_too(bundle, machine, monkeypatch):
+    machine(Gpu("a simulated Orin", "8.7"))
+    place_engines(bundle, "fp16")
+    refusing(monkeypatch, JsfError("the engine is damaged.", "Build it here."))
+    with pytest.raises(JsfError, match="the engine is damaged"):
         load_graphs(bundle)
 
 

@@ -1,6 +1,6 @@
 """The whole chain on generated video files, stage by stage, by the functions behind the other verbs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from jsf.data.files import write_json
 from jsf.data.store import open_features
 from jsf.demo.hard import hard_negative_rates
 from jsf.demo.render import render
-from jsf.demo.scenes import SPLITS, generate
+from jsf.demo.scenes import generate
 from jsf.demo.search import Hit, search
 from jsf.evaluation.retrieval import MatrixScorer, Retrieval, evaluate_retrieval
 from jsf.extraction import Extractor, default_extractor, extract_files
@@ -70,7 +70,7 @@ def run_demo(out: Path, seed: int = 0) -> Report:
     with _stage(report, "render"):
         render(clips, seed)
     with _stage(report, "extract"):
-        _extract(clips, features)
+        _extract(splits, clips, features)
     with _stage(report, "train"):
         _train(clips, features, out / "run", seed)
     with _stage(report, "export"):
@@ -100,9 +100,9 @@ def _stage(report: Report, name: str) -> Iterator[None]:
     report.seconds[name] = round(perf_counter() - start, 1)
 
 
-def _extract(clips: Path, features: Path) -> None:
+def _extract(splits: Iterable[str], clips: Path, features: Path) -> None:
     extractor = Extractor.open(default_extractor())
-    for split in SPLITS:
+    for split in splits:
         if failures := extract_files([clips / split], features / split, extractor):
             path, reason = next(iter(failures.items()))
             raise JsfError(f"{len(failures)} clips could not be extracted; {path}: {reason}", f"Remove {clips}.")
