@@ -41,7 +41,10 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         JsfError: the file is missing, not text, has no rows, or lacks one of `columns`.
     """
     if not path.is_file():
-        raise JsfError(f"{path} does not exist.", f"Expected a table with the columns {','.join(columns)}.")
+        raise JsfError(
+            f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.",
+            f"Expected a table with the columns {','.join(columns)}.",
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()

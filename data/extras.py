@@ -13,5 +13,5 @@ def require(module: str, extra: str) -> Any:
     except ImportError as error:
         raise JsfError(
             f"this needs the Python package '{module.split('.')[0]}', which could not be imported ({error}).",
-            f"Install it with: pip install 'jsf[{extra}]'",
+            f"Install it with, in the folder of jsf's sources: pip install '.[{extra}]'",
         ) from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ def replacing(target: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         elif temporary.exists():
             temporary.unlink()
+
+
+def cache_folder() -> Path:
+    """Where jsf keeps what it can make again: `$XDG_CACHE_HOME/jsf`, or `~/.cache/jsf`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jsf"
 
 
 def sha256(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
+from jsf.data.progress import track
 from jsf.data.sequence import MAX_BYTES, FeatureSequence, check_features, load_sequence
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -41,7 +42,8 @@ class FeatureStore(ABC):
             JsfError: an id has no features, or widths differ.
         """
         widths: dict[int, str] = {}
-        for video_id in video_ids:
+        video_ids = list(video_ids)
+        for video_id in track(video_ids, "reading features", len(video_ids)):
             widths.setdefault(self.read(video_id).shape[1], video_id)
         if len(widths) != 1:
             found = ", ".join(f"{width} ({video_id})" for width, video_id in widths.items())

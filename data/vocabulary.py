@@ -91,9 +91,9 @@ class Vocabulary:
 
         Scoring those alone saves work, and makes sentences that are the same to the model tie exactly.
         """
-        first: dict[tuple[int, ...], int] = {}
-        index = [first.setdefault(tuple(self._known(sentence)), len(first)) for sentence in sentences]
-        return [sentences[index.index(i)] for i in range(len(first))], np.array(index, np.intp)
+        first: dict[tuple[int, ...], tuple[int, str]] = {}
+        index = [first.setdefault(tuple(self._known(text)), (len(first), text))[0] for text in sentences]
+        return [text for _, text in first.values()], np.array(index, np.intp)
 
     def _known(self, sentence: str) -> list[int]:
         return [self.ids[word] for word in tokenize(sentence) if word in self.ids][:MAX_STEPS]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from jsf.data.captions import Caption, video_ids
 from jsf.data.errors import JsfError
+from jsf.data.sequence import sample_steps
 from jsf.data.store import FeatureStore
 from jsf.evaluation.metrics import Ranking, ranking
 
@@ -53,8 +54,10 @@ def evaluate_retrieval(scorer: MatrixScorer, captions: list[Caption], store: Fea
             "Extract the videos again with the model's extractor.",
         )
     ids = video_ids(captions)
-    scores = scorer.score_matrix([store.read(video_id) for video_id in ids], [c.sentence for c in captions])
-    return rank_both(scores, np.array([[c.video_id == video_id for c in captions] for video_id in ids]))
+    videos = [features[sample_steps(len(features))] for features in map(store.read, ids)]
+    scores = scorer.score_matrix(videos, [caption.sentence for caption in captions])
+    described = np.array([caption.video_id for caption in captions])
+    return rank_both(scores, np.array(ids)[:, None] == described[None, :])
 
 
 def rank_both(scores: npt.NDArray[np.float32], relevant: npt.NDArray[np.bool_]) -> Retrieval:

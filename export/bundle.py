@@ -1,6 +1,7 @@
 """`jsf export`: a checkpoint becomes a bundle that scores without PyTorch."""
 
 import shutil
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from jsf.models.checkpoint import Checkpoint
 from jsf.models.jsfusion import folded
 from jsf.runtime.bundle import GRAPHS, Bundle, Manifest, graph_path, write_manifest
 
-TOOLS = ("jsf", "torch", "onnx", "onnxscript", "onnxruntime")
+TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 
 def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = None) -> Bundle:
@@ -27,7 +28,7 @@ def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = No
     Raises:
         JsfError: `out` is something else, a graph is not valid, or parity is worse than 1e-4 of the output's range.
     """
-    if out.exists() and not (out / "manifest.json").is_file():
+    if out.exists() and not (out / "manifest.json").is_file() and (out.is_file() or any(out.iterdir())):
         raise JsfError(f"{out} exists and is not a bundle.", "Name another folder with -o.")
     model = folded(checkpoint.model)
     samples = draw_samples(model)
@@ -62,5 +63,5 @@ def _manifest(checkpoint: Checkpoint, root: Path, parity: dict[str, float]) -> M
         vocabulary=sha256(root / "vocabulary.json"),
         hashes={"fp32": {name: sha256(graph_path(root, "fp32", name)) for name in GRAPHS}},
         parity=parity,
-        tools={tool: version(tool) for tool in TOOLS},
+        tools={"jsf": version("jsf"), **{tool: import_module(tool).__version__ for tool in TOOLS}},
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from jsf.calibration.fp16 import add_fp16
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
-from jsf.data.files import replacing, sha256
+from jsf.data.files import cache_folder, replacing, sha256
 from jsf.export.plan import Plan, build_plan
 from jsf.export.progress import monitor, progress_bar
 from jsf.runtime.backends.driver import Gpu, find_gpu, require_gpu
@@ -17,7 +17,7 @@ from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
 
 BACKENDS = ("auto", *MODULES, "onnxruntime")
 PRECISIONS = {"fp32": "float32", "fp16": "float16"}
-"""The precisions that can be built -> the type that most of an engine's layers then have."""
+"""The precisions that can be built -> the type that an engine's layers then have."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,12 @@ def build_engines(bundle: Bundle, precision: str, backend: str) -> list[Path]:
         engines = [folder / precision / f"{graph}.engine" for graph in STATIC_GRAPHS]
         for graph, engine in zip(STATIC_GRAPHS, engines, strict=True):
             progress.update(task, description=f"{backend} {precision} {graph}")
-            plan = build_plan(trt, bundle.graph(precision, graph), folder / "timing.cache", monitor(progress))
+            plan = build_plan(
+                trt,
+                bundle.graph(precision, graph),
+                cache_folder() / "timing" / f"{folder.name}.cache",
+                monitor(progress),
+            )
             _check_precision(plan, precision, graph)
             with replacing(engine) as temporary:
                 temporary.write_bytes(plan.engine)
@@ -112,20 +117,20 @@ def _automatic(gpu: Gpu | None) -> Choice:
         return Choice("tensorrt-rtx", f"{absent}, and TensorRT-RTX builds ahead of time, for GPUs elsewhere{stays}")
     reason = (
         f"{absent}, and TensorRT-RTX is not installed: no engine, only the graphs. Scoring on this machine stays FP32. "
-        "For engines run this command where they will run, with a GPU and pip install 'jsf[tensorrt]', "
-        "or here after pip install 'jsf[tensorrt-rtx]'"
+        "For engines run this command where they will run, with a GPU and pip install '.[tensorrt]', "
+        "or here after pip install '.[tensorrt-rtx]'"
     )
     return Choice("onnxruntime", reason)
 
 
 def _sm(gpu: Gpu | None) -> str:
-    return f"sm{gpu.compute_capability.replace('.', '')}" if gpu else "sm80+"
+    return f"sm{gpu.compute_capability.replace('.', '')}" if gpu else "aot"
 
 
 def _check_precision(plan: Plan, precision: str, graph: str) -> None:
     # A version that describes its layers in other words cannot be checked: the sidecar then holds no types.
-    wanted = plan.layers.get(PRECISIONS[precision], 0)
-    if plan.layers and wanted <= sum(plan.layers.values()) - wanted:
+    wanted = PRECISIONS[precision] in plan.layers
+    if plan.layers and (not wanted or (precision == "fp32" and "float16" in plan.layers)):
         raise JsfError(
             f"the {precision} engine of '{graph}' was not built in {PRECISIONS[precision]}: "
             f"its layers by type are {plan.layers}.",

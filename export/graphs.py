@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing
+from jsf.data.onnx_model import strip_traces
 from jsf.data.sequence import MAX_STEPS
 from jsf.models.jsfusion import JSFusion
 
@@ -40,11 +41,11 @@ class Samples:
 
 
 def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int = 0) -> Samples:
-    """Draws inputs as the model expects them: features around its own standardization, lengths 1 and 40 included."""
+    """Draws inputs as the model expects them: features around its own standardization, lengths 1 and, once each, 40."""
     random = torch.Generator().manual_seed(seed)
     encoder = model.frame_encoder
-    frame_lengths = torch.randint(1, MAX_STEPS + 1, (videos,), generator=random, dtype=torch.int32)
-    word_lengths = torch.randint(1, MAX_STEPS + 1, (sentences,), generator=random, dtype=torch.int32)
+    frame_lengths = torch.randint(1, MAX_STEPS, (videos,), generator=random, dtype=torch.int32)
+    word_lengths = torch.randint(1, MAX_STEPS, (sentences,), generator=random, dtype=torch.int32)
     frame_lengths[:2] = word_lengths[-2:] = torch.tensor([1, MAX_STEPS])
     noise = torch.randn(videos, MAX_STEPS, model.config.feature_width, generator=random)
     spread = torch.where(encoder.feature_scale > 0, 1 / encoder.feature_scale, 0.0)
@@ -111,12 +112,14 @@ def _write(
         )
         assert program is not None
         optimizer.optimize(program.model, input_size_limit=FOLD_LIMIT, output_size_limit=FOLD_LIMIT)
+    graph = program.model_proto
+    strip_traces(graph)
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise JsfError(f"the exported graph {path.name} is not valid ONNX: {error}") from error
     with replacing(path) as temporary:
-        program.save(temporary, external_data=False)
-        try:
-            onnx.checker.check_model(onnx.load(temporary), full_check=True)
-        except onnx.checker.ValidationError as error:
-            raise JsfError(f"the exported graph {path.name} is not valid ONNX: {error}") from error
+        temporary.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jsf.data.errors import JsfError
+from jsf.data.sequence import MAX_STEPS
 from jsf.export.graphs import Samples
 from jsf.models.jsfusion import JSFusion, crop
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
@@ -36,8 +37,9 @@ def measure_parity(model: JSFusion, samples: Samples, path: Callable[[str], Path
     videos = model.frame_encoder(s.features, s.frame_lengths)
     sentences = model.word_encoder(s.words, s.word_lengths)
     scores = model.matcher(videos, s.frame_lengths, sentences, s.word_lengths, s.video_index, s.sentence_index)
-    half = s.frame_lengths <= s.features.shape[1] // 2  # a subset that the symbolic matcher can crop
-    pairs = half[s.video_index]
+    # The symbolic matcher is compared where it can be cropped: on all but the one video and the one sentence of 40.
+    frames, words = (lengths[lengths < MAX_STEPS] for lengths in (s.frame_lengths, s.word_lengths))
+    pairs = (s.frame_lengths < MAX_STEPS)[s.video_index] & (s.word_lengths < MAX_STEPS)[s.sentence_index]
     index = {"video_index": s.video_index, "sentence_index": s.sentence_index}
     lengths = {"video_lengths": s.frame_lengths, "sentence_lengths": s.word_lengths}
     errors = {
@@ -47,8 +49,8 @@ def measure_parity(model: JSFusion, samples: Samples, path: Callable[[str], Path
         "matcher.buckets": _compare(
             path("matcher.buckets"),
             scores[pairs],
-            videos=crop(videos, s.frame_lengths[half]),
-            sentences=sentences,
+            videos=crop(videos, frames),
+            sentences=crop(sentences, words),
             **lengths,
             **{name: value[pairs] for name, value in index.items()},
         ),

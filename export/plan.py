@@ -69,14 +69,16 @@ def build_plan(trt: Any, graph: Path, cache: Path, monitor: Callable[[Any], Any]
 
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the layers' types can be read back
-    config.progress_monitor = monitor(trt)
+    config.progress_monitor = watch = monitor(trt)
     config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: it is what the reduced precisions are compared with
     config.add_optimization_profile(_profile(builder, inputs, lengths))
     ahead_of_time = hasattr(trt, "ComputeCapability")  # TensorRT-RTX: needs no GPU, and times nothing
     capabilities = _target(trt, config) if ahead_of_time else []
-    if not ahead_of_time:
-        config.set_timing_cache(_load_timing_cache(config, cache), False)
+    if not ahead_of_time and not config.set_timing_cache(_load_timing_cache(config, cache), False):
+        config.set_timing_cache(config.create_timing_cache(b""), False)  # the one on disk is of another device
     plan = builder.build_serialized_network(network, config)
+    if watch.interrupted:
+        raise KeyboardInterrupt
     if plan is None:
         raise JsfError(f"{trt.__name__} {trt.__version__} cannot build {graph}: {' '.join(log.errors)}")
     if not ahead_of_time:

@@ -21,13 +21,17 @@ def monitor(progress: Progress) -> Callable[[Any], Any]:
             def __init__(self) -> None:
                 trt.IProgressMonitor.__init__(self)  # the bindings need the explicit call
                 self.tasks: dict[str, Any] = {}
+                self.interrupted = False
 
             def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
                 self.tasks[phase] = progress.add_task(f"  {phase}", total=steps)
 
             def step_complete(self, phase: str, step: int) -> bool:
-                progress.update(self.tasks[phase], completed=step + 1)
-                return True  # False would cancel the build
+                try:
+                    progress.update(self.tasks[phase], completed=step + 1)
+                except KeyboardInterrupt:  # the bindings would swallow it
+                    self.interrupted = True
+                return not self.interrupted  # False cancels the build
 
             def phase_finish(self, phase: str) -> None:
                 progress.remove_task(self.tasks.pop(phase))

@@ -47,10 +47,12 @@ class LogMel:
         points = 1 << (length - 1).bit_length()
         filters = self._filters(points)
         blocks = [
-            np.abs(np.fft.rfft(pieces[start : start + _BLOCK] * taper, points)) @ filters
+            np.log1p(np.abs(np.fft.rfft(pieces[start : start + _BLOCK] * taper, points)) @ filters * 100).astype(
+                np.float32
+            )
             for start in range(0, len(pieces), _BLOCK)
         ]
-        return np.log1p(np.concatenate(blocks) * 100).astype(np.float32)
+        return np.concatenate(blocks)
 
     def statistics(self, sound: Floats, start: float, times: npt.NDArray[np.float64]) -> Floats:
         """Mean and standard deviation [T, 2 * bands] of the spectrum around each of T frames.

@@ -15,6 +15,7 @@ import torch
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing, sha256
+from jsf.data.onnx_model import strip_traces
 from jsf.extraction.extractor import DEFAULT
 from jsf.extraction.spec import GRAPH, ExtractorSpec
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
@@ -79,16 +80,9 @@ def _write_graph(network: PooledFeatures, path: Path) -> None:
             verbose=False,
         )
     model = program.model_proto
-    _strip(model.graph)
+    strip_traces(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _strip(graph: Any) -> None:
-    """Removes the exporter's traces: they hold this machine's paths, and equal graphs shall have equal hashes."""
-    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        item.ClearField("metadata_props")
-        item.ClearField("doc_string")
 
 
 def _check(network: PooledFeatures, path: Path) -> None:

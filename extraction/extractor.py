@@ -1,6 +1,5 @@
 """The extractor: a video file to its feature sequence."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
+from jsf.data.files import cache_folder
 from jsf.data.sequence import FeatureSequence
 from jsf.extraction.decode import Clip, read_clip
 from jsf.extraction.preprocess import normalize
@@ -90,8 +90,7 @@ def default_extractor() -> Path:
     Raises:
         JsfError: it is not there yet, and PyTorch or the weights' package is not installed.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "jsf" / "extractors" / DEFAULT
+    folder = cache_folder() / "extractors" / DEFAULT
     if not (folder / SPEC).is_file():
         require("torch", "export")
         from rich.console import Console

@@ -49,7 +49,7 @@ def extract_files(paths: Sequence[Path], out: Path, extractor: Extractor) -> dic
             )
     targets = _targets(videos, out)
     return _extract(
-        [video for video in videos if not _is_made_by(extractor, targets[video])],
+        [video for video in videos if not _is_made_of(video, extractor, targets[video])],
         extractor,
         lambda video, sequence: sequence.save(targets[video]),
     )
@@ -93,9 +93,10 @@ def _targets(videos: list[Path], out: Path) -> dict[Path, Path]:
     return {videos[0]: out}
 
 
-def _is_made_by(extractor: Extractor, target: Path) -> bool:
+def _is_made_of(video: Path, extractor: Extractor, target: Path) -> bool:
     try:
-        return load_sequence(target).extractor == extractor.identity
+        newer = target.stat().st_mtime >= video.stat().st_mtime if target.is_file() else False
+        return newer and load_sequence(target).extractor == extractor.identity
     except JsfError:
         return False
 

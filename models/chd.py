@@ -59,6 +59,6 @@ class ConvolutionalHierarchicalDecoder(nn.Module):
             frames, words = shrink(frames, stride), shrink(words, stride)
             x = x * (frames[:, None, :, None] & words[:, None, None, :]).to(x.dtype)
         cells = frames.sum(1) * words.sum(1)
-        pooled = x.sum((2, 3)) / cells[:, None].to(x.dtype)  # [P, conv]
+        pooled = x.sum((2, 3)) / cells[:, None].float()  # [P, conv]; a count is not exact in bfloat16
         scores: Tensor = self.d8(self.d7(self.d6(self.d5(pooled))))
         return scores.squeeze(-1)

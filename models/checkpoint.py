@@ -57,7 +57,10 @@ class Checkpoint:
             JsfError: the file is missing, damaged, not a jsf checkpoint, or from a newer jsf.
         """
         if not path.is_file():
-            raise JsfError(f"{path} does not exist.", "Make it with: jsf train ... -o RUN, which writes RUN/best.pt")
+            raise JsfError(
+                f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.",
+                "Make it with: jsf train ... -o RUN, which writes RUN/best.pt",
+            )
         try:
             value = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged bytes raise whatever they run into, from AssertionError to IndexError

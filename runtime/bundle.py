@@ -150,7 +150,7 @@ def _manifest(path: Path) -> Manifest:
     if value.get("schema") != SCHEMA:
         raise JsfError(
             f"{path} has schema {value.get('schema')!r}; this jsf reads schema {SCHEMA}.",
-            "Update jsf (pip install -U jsf), or export the bundle again with this version.",
+            "Score it with the version of jsf that wrote it, or export the bundle again with this one.",
         )
     if missing := sorted({f.name for f in fields(Manifest)} - set(value)):
         raise JsfError(f"{path} lacks: {', '.join(missing)}.")

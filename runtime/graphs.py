@@ -46,12 +46,13 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     if (device == "cuda" and wanted) or (device == "auto" and wanted and find_gpu()):
         from jsf.runtime.backends.tensorrt import NoEngineError, open_engine
 
-        try:
-            return _described([open_engine(bundle, wanted[0], name) for name in STATIC_GRAPHS], wanted[0])
-        except NoEngineError as error:
-            if device == "cuda":
-                raise
-            why_not = f" ({error.message})"
+        for name in wanted:
+            try:
+                return _described([open_engine(bundle, name, graph) for graph in STATIC_GRAPHS], name)
+            except NoEngineError:
+                if device == "cuda" and name == wanted[-1]:
+                    raise
+        why_not = "; no engine of the bundle is for this GPU: --device cuda says why"
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
     # The symbolic matcher runs at the lengths that a batch needs, and ONNX Runtime loses nothing by that.

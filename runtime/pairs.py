@@ -2,17 +2,18 @@
 
 import csv
 import hashlib
+import os
 from pathlib import Path
 
 from jsf.data.captions import Caption, read_captions
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.data.progress import track
-from jsf.data.sequence import FeatureSequence, sample_steps
+from jsf.data.sequence import FeatureSequence
 from jsf.data.store import FeatureStore
 from jsf.runtime.scorer import Scorer
 
-CHUNK = 4096
+CHUNK = 512
 """Pairs between two writes."""
 
 HEADER = ("video_id", "sentence", "score")
@@ -46,7 +47,7 @@ def score_table(scorer: Scorer, table: Path, store: FeatureStore, out: Path) -> 
                 writer.writerow(HEADER)
             for start in track(starts, "scoring", len(starts)):
                 chunk = rows[start : start + CHUNK]
-                videos = {row.video_id: _video(store, row.video_id) for row in chunk}
+                videos = {row.video_id: scorer.features(_video(store, row.video_id)) for row in chunk}
                 scores = scorer.score_pairs([(videos[row.video_id], row.sentence) for row in chunk])
                 for row, score in zip(chunk, scores, strict=True):
                     writer.writerow((row.video_id, row.sentence, f"{score:.7g}"))
@@ -69,14 +70,14 @@ def _check(rows: list[Caption], scorer: Scorer, store: FeatureStore) -> None:
 
 
 def _video(store: FeatureStore, video_id: str) -> FeatureSequence:
-    features = store.read(video_id)
-    features = features[sample_steps(len(features))]  # a chunk of long videos would fill the memory
-    return FeatureSequence(features, extractor=store.extractor, source=f"{store.path}#{video_id}")
+    return FeatureSequence(store.read(video_id), extractor=store.extractor, source=f"{store.path}#{video_id}")
 
 
 def _mark(scorer: Scorer, table: Path, store: FeatureStore) -> str:
     """What a partial file's scores depend on, as twelve hex digits."""
-    parts = (sha256(table), sha256(scorer.bundle.root / "manifest.json"), scorer.description, str(store.path.resolve()))
+    files = sorted(store.path.glob("*.npz")) if store.path.is_dir() else [store.path]
+    stamps = [f"{file.resolve()} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    parts = (sha256(table), sha256(scorer.bundle.root / "manifest.json"), scorer.description, *stamps)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -86,6 +87,5 @@ def _keep_whole_chunks(partial: Path) -> int:
         return 0
     lines = [line for line in partial.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     done = max(0, len(lines) - 1) // CHUNK * CHUNK
-    with partial.open("wb") as file:
-        file.writelines(lines[: done + 1] if done else [])
+    os.truncate(partial, sum(map(len, lines[: done + 1])) if done else 0)
     return done

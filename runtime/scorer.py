@@ -1,7 +1,6 @@
 """The scorer: videos and sentences in, scores out, from a bundle and without PyTorch."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -9,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
-from jsf.data.sequence import FeatureSequence, check_features, pad
+from jsf.data.progress import track
+from jsf.data.sequence import FeatureSequence, check_features, pad, sample_steps
 from jsf.data.store import read_features
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.bundle import Bundle, default_bundle
@@ -69,7 +69,7 @@ class Scorer:
             self.bundle.vocabulary.encode(sentence)
         return match(
             self._graphs.matcher,
-            self.encode_videos(videos.values()),
+            self.encode_videos(list(videos.values())),
             self.encode_sentences(list(sentences)),
             np.array([rows[_key(video)] for video, _ in pairs]),
             np.array([columns[sentence] for _, sentence in pairs]),
@@ -85,18 +85,18 @@ class Scorer:
         rows, columns = np.divmod(np.arange(len(videos) * len(sentences)), len(sentences))
         return match(self._graphs.matcher, videos, sentences, rows, columns).reshape(len(videos), len(sentences))
 
-    def encode_videos(self, videos: Iterable[Video]) -> Encoded:
+    def encode_videos(self, videos: Sequence[Video]) -> Encoded:
         """Encodes videos, read a batch at a time.
 
         Raises:
             JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
         """
-        features = (self.features(video) for video in videos)
-        return self._encode(self._graphs.frame_encoder, "features", (pad(batch) for batch in _batches(features)))
+        batches = (pad([self.features(video) for video in batch]) for batch in _batches(videos, "encoding videos"))
+        return self._encode(self._graphs.frame_encoder, "features", batches)
 
     def encode_sentences(self, sentences: Sequence[str]) -> Encoded:
         """Encodes sentences; unknown words are dropped."""
-        batches = (self.bundle.vocabulary.encode_batch(batch) for batch in _batches(sentences))
+        batches = (self.bundle.vocabulary.encode_batch(batch) for batch in _batches(sentences, "encoding sentences"))
         return self._encode(self._graphs.word_encoder, "words", batches)
 
     def _encode(self, encoder: Graph, name: str, batches: Iterator[tuple[Any, npt.NDArray[np.int32]]]) -> Encoded:
@@ -112,7 +112,7 @@ class Scorer:
         return encoded
 
     def features(self, video: Video) -> npt.NDArray[Any]:
-        """A video's features [T, D], read where a file is named, and checked to be what the model takes.
+        """A video's features [T, D], T <= 40, read where a file is named, and checked to be what the model takes.
 
         Raises:
             JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
@@ -137,14 +137,14 @@ class Scorer:
                 f"{manifest.feature_width}.",
                 EXTRACT_AGAIN,
             )
-        return features
+        return features[sample_steps(len(features))]  # many long videos would fill the memory
 
 
 def _key(video: Video) -> object:
     return str(video) if isinstance(video, (str, Path)) else id(video)
 
 
-def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, ENCODE_BATCH)):
-        yield batch
+def _batches(items: Sequence[Any], label: str) -> Iterator[Sequence[Any]]:
+    starts = range(0, len(items), ENCODE_BATCH)
+    for start in track(starts, label, len(starts)):
+        yield items[start : start + ENCODE_BATCH]

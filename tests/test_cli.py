@@ -468,5 +468,5 @@ def test_a_missing_package_is_named_with_its_install_command(
     shown = jsf(*shlex.split(command))
     assert shown.status == 1
     assert f"this needs the Python package '{package}'" in shown.err
-    assert shown.err.endswith(f"pip install 'jsf[{extra}]'\n")
+    assert shown.err.endswith(f"pip install '.[{extra}]'\n")
     assert shown.out == ""

@@ -151,4 +151,4 @@ def test_build_engine_works_where_torch_cannot_be_imported(backend: str, tiny_bu
 def test_what_needs_torch_says_so_where_it_cannot_be_imported(tmp_path: Path) -> None:
     result = run(COMMAND, TRAINING, "export", "--ckpt", str(tmp_path / "best.pt"), "-o", str(tmp_path / "bundle"))
     assert result.returncode == 1
-    assert "pip install 'jsf[export]'" in result.stderr
+    assert "pip install '.[export]'" in result.stderr

@@ -71,28 +71,25 @@ class ShuffledBatches(IterableDataset[Batch]):
         batch: captions a batch.
         neighbours: companions of each shuffled caption, see `grouped`.
         seed: of the shuffle.
-        rank: this process among `processes`, each of which takes every `processes`-th batch.
-        processes: how many train together.
+        processes: how many train together; the one of `self.rank` takes every `processes`-th batch.
 
     Raises:
         JsfError: there are fewer captions than a batch holds.
     """
 
-    def __init__(
-        self, captions: Captions, batch: int, neighbours: int, seed: int, rank: int = 0, processes: int = 1
-    ) -> None:
+    def __init__(self, captions: Captions, batch: int, neighbours: int, seed: int, processes: int = 1) -> None:
         if len(captions) < batch * processes:
             raise JsfError(f"{len(captions)} captions are too few for {processes} batches of {batch}.")
         self.captions, self.batch, self.neighbours = captions, batch, neighbours
-        self.seed, self.rank, self.processes = seed, rank, processes
-        self.epoch = 0
+        self.seed, self.processes = seed, processes
+        self.epoch, self.rank = 0, 0
 
     def __len__(self) -> int:
         """Batches an epoch in this process; captions that do not fill a batch wait for another epoch's shuffle."""
         return len(self.captions) // (self.batch * self.processes)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of `self.epoch`."""
+        """The batches of `self.epoch` for process `self.rank`."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.captions))
         if self.neighbours:
             order = grouped(order, self.captions, self.neighbours)

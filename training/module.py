@@ -42,8 +42,9 @@ class RetrievalModule(LightningModule):
         self.val, self.seed = val, seed
 
     def on_train_epoch_start(self) -> None:
-        """Makes the epoch's shuffle a function of (seed, epoch)."""
-        self.trainer.train_dataloader.dataset.epoch = self.current_epoch  # type: ignore[union-attr]
+        """Makes the epoch's shuffle a function of (seed, epoch), and this process's share of it."""
+        batches = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
+        batches.epoch, batches.rank = self.current_epoch, self.global_rank
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Makes the step's dropout a function of (seed, step, process): a resumed epoch draws in another order."""
@@ -61,13 +62,20 @@ class RetrievalModule(LightningModule):
         return loss
 
     def validation_step(self, batch: Any) -> None:
-        """Ranks the validation split once; the loader only says when."""
-        result = evaluate_retrieval(CheckpointScorer(self.model, self.vocabulary), self.val.table, self.val.store)
+        """Ranks the validation split once, in FP32 as `jsf evaluate` does; the loader only says when."""
+        with torch.autocast(self.device.type, enabled=False):
+            result = evaluate_retrieval(CheckpointScorer(self.model, self.vocabulary), self.val.table, self.val.store)
         self.log_dict(metrics(result), prog_bar=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        """Adam, with lambda of equation 6 as weight decay (its gradient is 2 lambda theta)."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, weight_decay=2 * self.recipe.l2)
+        """Adam, with lambda of equation 6 as the decay of the weights (its gradient is 2 lambda theta).
+
+        Word vectors, shifts and biases do not decay: Adam would erase the vectors of words that a batch lacks.
+        """
+        weights = [p for name, p in self.named_parameters() if p.ndim > 1 and "embedding" not in name]
+        others = [p for name, p in self.named_parameters() if p.ndim == 1 or "embedding" in name]
+        groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": 2 * self.recipe.l2}, {"params": others}]
+        optimizer = torch.optim.Adam(groups, lr=self.recipe.learning_rate)
         if not self.recipe.anneal:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)

@@ -1,6 +1,7 @@
 """What a training run leaves behind: the best checkpoint and the log of every epoch, each whole at any moment."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ class BestCheckpoint(Callback):
         with replacing(self.folder / LOG) as temporary:
             temporary.write_text("".join(json.dumps(past) + "\n" for past in self.history))
         if line["score"] >= best:  # of equals the later one, whose loss is lower
-            Checkpoint(module.model, module.vocabulary, self.extractor, line, asdict(module.recipe)).save(
-                self.folder / BEST
-            )
+            recipe = {**asdict(module.recipe), "seed": module.seed}
+            Checkpoint(module.model, module.vocabulary, self.extractor, line, recipe).save(self.folder / BEST)
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Says what an interrupted run leaves behind; Lightning ends it quietly."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            print(f"interrupted; {self.folder} continues after its last whole epoch with --resume", file=sys.stderr)
+
+
+def stopped_early(log: Path, patience: int) -> bool:
+    """Whether a run's log ends with `patience` epochs that did not raise the score: resuming would train on."""
+    scores = [json.loads(line)["score"] for line in log.read_text().splitlines()] if log.is_file() else []
+    return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= patience

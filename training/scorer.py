@@ -53,7 +53,14 @@ class CheckpointScorer:
 
     @torch.inference_mode()
     def score_matrix(self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Features [T_i, D] and sentences -> scores [V, S]; the model is in eval mode meanwhile."""
+        """Features [T_i, D] and sentences -> scores [V, S]; the model is in eval mode meanwhile.
+
+        Raises:
+            JsfError: the features are not of the model's width.
+        """
+        expected = self.model.config.feature_width
+        if wrong := {video.shape[1] for video in videos} - {expected}:
+            raise JsfError(f"features are {wrong} wide; the model takes {expected}.", "Extract them as for training.")
         distinct, columns = self.vocabulary.distinct(sentences)
         was_training = self.model.training
         self.model.eval()

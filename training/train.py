@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from jsf.data.captions import read_captions
 from jsf.data.errors import JsfError
+from jsf.data.progress import track
 from jsf.data.store import open_features
 from jsf.data.vocabulary import Vocabulary
 from jsf.data.word_vectors import read_word_vectors
@@ -26,7 +27,21 @@ from jsf.training.batches import Captions, ShuffledBatches
 from jsf.training.module import RetrievalModule
 from jsf.training.recipe import Recipe
 from jsf.training.recipe import recipe as preset_recipe
-from jsf.training.run import BEST, LAST, LOG, BestCheckpoint, WholeFiles
+from jsf.training.run import BEST, LAST, LOG, BestCheckpoint, WholeFiles, stopped_early
+
+RESERVED = {
+    "callbacks",
+    "check_val_every_n_epoch",
+    "enable_checkpointing",
+    "fast_dev_run",
+    "limit_val_batches",
+    "max_epochs",
+    "num_sanity_val_steps",
+    "plugins",
+    "use_distributed_sampler",
+    "val_check_interval",
+}
+"""Options of Lightning's Trainer that a run relies on: every epoch is validated, logged and kept."""
 
 FLOOR = 0.1
 """Least standard deviation that a dimension is divided by, relative to the median of all that vary."""
@@ -64,6 +79,7 @@ def train(
         JsfError: the data, the preset or the options are wrong, or `out` holds a run and `resume` is not set.
     """
     last = _resume_from(out, resume)
+    _check_options(trainer_options or {})
     recipe = preset_recipe(preset)
     recipe = replace(recipe, epochs=epochs) if epochs else recipe
     seed_everything(seed, verbose=False)
@@ -77,11 +93,14 @@ def train(
         _set_word_vectors(model, *read_word_vectors(word_vectors, vocabulary, model.config.word_width))
 
     if last:
-        _check_same_model(out, model, vocabulary)
+        _check_same_run(out, model, vocabulary, {**asdict(recipe), "seed": seed})
+        if stopped_early(out / LOG, recipe.patience):
+            return Checkpoint.load(out / BEST)
     val = Captions(read_captions(val_captions), open_features(val_features), vocabulary)
     _check_same_features(split, val)
     trainer = _trainer(out, recipe, BestCheckpoint(out, store.extractor), trainer_options or {})
-    batches = ShuffledBatches(split, recipe.batch, recipe.neighbours, seed, trainer.global_rank, trainer.world_size)
+    batches = ShuffledBatches(split, recipe.batch, recipe.neighbours, seed, trainer.world_size)
+    _make_folder(out)
     trainer.fit(
         RetrievalModule(model, recipe, vocabulary, val, seed),
         DataLoader(batches, batch_size=None),
@@ -101,20 +120,44 @@ def _resume_from(out: Path, resume: bool) -> Path | None:
     return out / LAST if (out / LAST).exists() else None  # a run killed in its first epoch starts again
 
 
-def _check_same_model(out: Path, model: JSFusion, vocabulary: Vocabulary) -> None:
+def _check_same_run(out: Path, model: JSFusion, vocabulary: Vocabulary, recipe: dict[str, Any]) -> None:
+    if not (out / BEST).is_file():
+        raise JsfError(f"{out} lacks {BEST}, so its run cannot be continued.", f"Remove {out}, and train again.")
     before = Checkpoint.load(out / BEST)
     if (before.model.config, before.vocabulary) != (model.config, vocabulary):
         raise JsfError(
             f"{out} holds a run of other data or another preset: {before.model.config}; now {model.config}.",
             "Resume with the features, captions and preset that it began with.",
         )
+    changed = [
+        f"{name} {before.recipe.get(name)}, now {value}"
+        for name, value in recipe.items()
+        if before.recipe.get(name) != value
+    ]
+    if changed:
+        raise JsfError(f"{out} holds a run with {'; '.join(changed)}.", "Resume with the options that it began with.")
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JsfError(f"cannot make the folder {out}: {error.strerror}.", "Name another with -o.") from error
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    if taken := sorted(RESERVED & set(options)):
+        raise JsfError(f"jsf sets Lightning's {', '.join(taken)} itself.", "Leave it out; --epochs sets the epochs.")
+    if str(options.get("precision", "")).endswith(("16-true", "64-true")):
+        raise JsfError(f"precision {options['precision']} is not trained.", "Use --trainer precision=bf16-mixed.")
 
 
 def _standardize(model: JSFusion, split: Captions) -> None:
     """Sets the frame encoder's standardization to the training videos' statistics, one video in memory at a time."""
     count, total, squares = 0, np.zeros(split.width), np.zeros(split.width)
     origin = split.store.read(split.video_ids[0])[0].astype(np.float64)  # sums about it keep their digits
-    for video_id in dict.fromkeys(split.video_ids):
+    video_ids = list(dict.fromkeys(split.video_ids))
+    for video_id in track(video_ids, "standardizing", len(video_ids)):
         steps = split.store.read(video_id) - origin
         count, total, squares = count + len(steps), total + steps.sum(0), squares + np.square(steps).sum(0)
     mean = total / count
@@ -152,6 +195,7 @@ def _trainer(out: Path, recipe: Recipe, best: BestCheckpoint, options: dict[str,
     ]
     settings: dict[str, Any] = {
         "max_epochs": recipe.epochs,
+        "devices": 1,  # more are for the user to ask for: they multiply the batch
         "gradient_clip_val": recipe.clip,
         "deterministic": True,
         "logger": False,

@@ -59,7 +59,7 @@ class PyCudaDevice(Device):
 
     def __init__(self) -> None:
         require_gpu()
-        self._cuda = require("pycuda.driver", "tensorrt")
+        self._cuda = require("pycuda.driver", "pycuda")
         self._cuda.init()
         context = self._cuda.Device(0).retain_primary_context()
         context.push()

@@ -43,6 +43,7 @@ class OnnxRuntimeGraph(Graph):
         except Exception as error:  # ONNX Runtime raises its own classes, which have no common base
             raise JsfError(f"{path} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
         _check_running(self._session.get_providers(), device)
+        self._session.disable_fallback()  # else a failure on the GPU runs again on the CPU, and says so to nobody
         self._path = path
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
@@ -62,7 +63,7 @@ def _check_device(ort: Any, device: str) -> None:
     if PROVIDERS[device] not in ort.get_available_providers():
         raise JsfError(
             f"device '{device}' was asked for, but this onnxruntime offers only {ort.get_available_providers()}.",
-            "Run with --device cpu, or on a machine with a GPU: pip uninstall onnxruntime && pip install 'jsf[gpu]'",
+            "Run with --device cpu, or on a machine with a GPU: pip uninstall onnxruntime && pip install '.[gpu]'",
         )
 
 

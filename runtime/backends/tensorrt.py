@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class TensorRTGraph(Graph):
         self.limits = {name: greatest for name, (_, _, greatest) in self._sidecar.profile.items()}
         self.description = f"{self._sidecar.backend} {self._sidecar.version} on {gpu.name}"
         self._buffers: dict[str, Buffer] = {}
+        self._lock = Lock()  # shapes, addresses and buffers are the context's, so one run at a time
         self._resident: dict[str, npt.NDArray[Any]] = {}
 
     def _load(self, trt: Any) -> None:
@@ -66,6 +68,10 @@ class TensorRTGraph(Graph):
 
     def _run(self, arrays: Arrays) -> Arrays:
         self._check_lengths(arrays)
+        with self._lock:
+            return self._execute(arrays)
+
+    def _execute(self, arrays: Arrays) -> Arrays:
         context = self._context
         for name, array in arrays.items():
             if not context.set_input_shape(name, array.shape):

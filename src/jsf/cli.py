@@ -20,7 +20,7 @@ BundleOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine where there is a GPU, else the CPU.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: fp32 on a CPU, the smallest built on a GPU.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
 
 
 @app.command()
@@ -41,9 +41,14 @@ def demo(
 @app.command()
 def extract(
     paths: Annotated[list[Path], typer.Argument(help="Video files, and folders of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="OUT.npz for one video, OUT.h5 or a folder for many.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", help="OUT.npz for one video; for many a folder, which keeps each as it is done, or OUT.h5."
+        ),
+    ],
     bundle: Annotated[Path | None, typer.Option(help="Use the extractor of this bundle.")] = None,
-    device: DeviceOption = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the CPU.")] = "auto",
 ) -> None:
     """Turn video files into feature sequences."""
     from jsf.verbs.extract import show_extraction

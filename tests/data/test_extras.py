@@ -13,5 +13,5 @@ def test_a_package_that_is_there() -> None:
 def test_a_missing_package_is_named_with_its_install_command() -> None:
     with pytest.raises(JsfError, match="needs the Python package 'no_such_package'") as caught:
         require("no_such_package.inner", "train")
-    assert caught.value.fix == "Install it with: pip install 'jsf[train]'"
+    assert caught.value.fix == "Install it with, in the folder of jsf's sources: pip install '.[train]'"
     assert str(caught.value).endswith(caught.value.fix)

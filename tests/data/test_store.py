@@ -169,4 +169,4 @@ def test_without_h5py_the_error_names_the_install_command(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(JsfError, match="'h5py'") as caught:
         open_features(path)
-    assert "pip install 'jsf[" in caught.value.fix
+    assert "pip install '.[" in caught.value.fix

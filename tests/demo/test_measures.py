@@ -53,6 +53,7 @@ def test_search_describes_clips_in_other_words_and_ranks_them(tmp_path, store):
     clips = [Clip(name, scenes, "bell", (0,)) for name in store.ids()]
     found = search(ByFirstFeature(), clips, tmp_path / "features")
     captions = {clip.captions()[0] for clip in clips}
+    assert found
     for sentence, hits in found.items():
         assert sentence not in captions
         assert [hit.clip for hit in hits] == ["test-0003", "test-0002", "test-0001"]

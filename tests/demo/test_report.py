@@ -63,6 +63,6 @@ def test_a_folder_of_another_seed_is_refused_before_anything_runs(tmp_path):
         pytest.importorskip(package)
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "demo.json").write_text('{"seed": 1}')
-    with pytest.raises(JsfError, match="does not hold the demo of seed 0"):
+    with pytest.raises(JsfError, match="holds the demo of seed 1"):
         run_demo(tmp_path, seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["clips"]

@@ -308,3 +308,10 @@ def test_an_encoder_gives_a_row_the_same_values_in_any_batch(tiny_bundle, tiny_m
     for batch in batches:
         (part,) = graph.run({key: value[:batch].numpy() for key, value in inputs.items()}).values()
         assert np.allclose(part, whole[:batch], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_says_nothing_of_the_machine_that_exported_it(tiny_bundle, name):
+    content = graph_path(tiny_bundle, "fp32", name).read_bytes()
+    assert b"/models/" not in content
+    assert b"stack_trace" not in content

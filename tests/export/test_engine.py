@@ -39,7 +39,7 @@ def machine(monkeypatch):
         (ORIN, ["tensorrt_rtx"], "tensorrt-rtx", "TensorRT is not installed"),
         (None, ["tensorrt", "tensorrt_rtx"], "tensorrt-rtx", "there is no GPU for TensorRT to build on"),
         (None, [], "onnxruntime", "Scoring on this machine stays FP32"),
-        (ORIN, [], "onnxruntime", "pip install 'jsf[tensorrt]'"),
+        (ORIN, [], "onnxruntime", "pip install '.[tensorrt]'"),
     ],
 )
 def test_auto_takes_the_best_that_is_here_and_says_why(machine, gpu, packages, backend, reason):
@@ -53,8 +53,8 @@ def test_auto_takes_the_best_that_is_here_and_says_why(machine, gpu, packages, b
     ("gpu", "packages", "backend", "message", "fix"),
     [
         (None, ["tensorrt"], "tensorrt", "no usable NVIDIA GPU", "Run this command on the machine with the GPU"),
-        (ORIN, [], "tensorrt", "'tensorrt'", "pip install 'jsf[tensorrt]'"),
-        (None, [], "tensorrt-rtx", "'tensorrt_rtx'", "pip install 'jsf[tensorrt-rtx]'"),
+        (ORIN, [], "tensorrt", "'tensorrt'", "pip install '.[tensorrt]'"),
+        (None, [], "tensorrt-rtx", "'tensorrt_rtx'", "pip install '.[tensorrt-rtx]'"),
         (None, [], "openvino", "backend 'openvino' is not known", ""),
     ],
 )
@@ -100,7 +100,7 @@ class TestTensorRTRTX:
     )
     def test_engines_of_all_graphs_in_the_precision_asked_for(self, rtx, bundle, precision, wanted, other):
         engines = build_engines(bundle, precision, "tensorrt-rtx")
-        folder = bundle.engines / f"tensorrt-rtx-{rtx.__version__}-sm80+" / precision
+        folder = bundle.engines / f"tensorrt-rtx-{rtx.__version__}-aot" / precision
         assert engines == [folder / f"{name}.engine" for name in STATIC_GRAPHS]
         for name, engine in zip(STATIC_GRAPHS, engines, strict=True):
             sidecar = EngineSidecar.read(engine.with_suffix(".json"))

@@ -195,5 +195,5 @@ def test_a_video_stream_without_frames_is_refused(write_video):
 def test_the_missing_package_is_named(write_video, monkeypatch):
     path = write_video("clip.mkv")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(JsfError, match=r"pip install 'jsf\[extract\]'"):
+    with pytest.raises(JsfError, match=r"pip install '\.\[extract\]'"):
         read_clip(path, 16, RATE)

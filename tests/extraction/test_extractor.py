@@ -105,5 +105,5 @@ def test_a_device_that_is_not_there_is_refused(extractor_folder):
 def test_without_pytorch_the_default_extractor_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(JsfError, match=r"pip install 'jsf\[export\]'"):
+    with pytest.raises(JsfError, match=r"pip install '\.\[export\]'"):
         default_extractor()

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import h5py
@@ -45,6 +46,7 @@ def test_a_second_run_extracts_only_what_is_missing(extractor, write_video, tmp_
     extract_files([first], tmp_path / name, extractor)
     kept = open_features(tmp_path / name).read("a")
     first.write_text("gone bad, but extracted before")
+    os.utime(first, (0, 0))
     assert extract_files([first, write_video("b.mkv", [0])], tmp_path / name, extractor) == {}
     store = open_features(tmp_path / name)
     assert sorted(store.ids()) == ["a", "b"]
@@ -94,3 +96,11 @@ def test_what_does_not_fit_is_refused_before_any_work(extractor, write_video, tm
     with pytest.raises(JsfError, match="is a file, expected a folder"):
         extract_files([video], video, extractor)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_video_that_changed_since_is_extracted_again(extractor, write_video, tmp_path):
+    video, out = write_video("a.mkv"), tmp_path / "features"
+    extract_files([video], out, extractor)
+    os.utime(out / "a.npz", (0, 0))
+    extract_files([video], out, extractor)
+    assert (out / "a.npz").stat().st_mtime > 0

@@ -103,7 +103,7 @@ def test_another_schema_is_refused_before_anything_else_is_read(root, schema):
     with pytest.raises(JsfError) as refusal:
         Bundle.open(root)
     assert f"has schema {schema!r}; this jsf reads schema {SCHEMA}" in refusal.value.message
-    assert "pip install -U jsf" in refusal.value.fix
+    assert "the version of jsf that wrote it" in refusal.value.fix
 
 
 def test_a_changed_graph_is_refused(root):

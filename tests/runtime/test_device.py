@@ -212,4 +212,4 @@ def test_without_a_package_the_extra_is_named(monkeypatch):
     open_device.cache_clear()
     with pytest.raises(JsfError, match="'cuda'") as refusal:
         open_device()
-    assert "pip install 'jsf[tensorrt]'" in refusal.value.fix
+    assert "pip install '.[tensorrt]'" in refusal.value.fix

@@ -127,7 +127,7 @@ class TestDevice:
         with pytest.raises(JsfError, match="device 'cuda' was asked for, but this onnxruntime offers only") as refusal:
             OnnxRuntimeGraph(path, "cuda")
         assert "--device cpu" in refusal.value.fix
-        assert "pip install 'jsf[gpu]'" in refusal.value.fix
+        assert "pip install '.[gpu]'" in refusal.value.fix
 
     @pytest.mark.filterwarnings("ignore:Specified provider")
     def test_cuda_that_does_not_load(self, path, monkeypatch):
@@ -149,4 +149,4 @@ def test_a_missing_package_is_named_with_the_extra_of_the_device(monkeypatch, tm
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(JsfError, match="'onnxruntime'") as refusal:
         OnnxRuntimeGraph(tmp_path / "any.onnx", device)
-    assert refusal.value.fix == f"Install it with: pip install 'jsf[{extra}]'"
+    assert refusal.value.fix == f"Install it with, in the folder of jsf's sources: pip install '.[{extra}]'"

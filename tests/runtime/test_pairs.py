@@ -1,6 +1,7 @@
 """A table of pairs: every score in its row, and a run that stopped anywhere continues where it stopped."""
 
 import csv
+import os
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,9 @@ class StoppingScorer:
     def __init__(self, scorer, chunks=1_000):
         self.bundle, self.description = scorer.bundle, scorer.description
         self._scorer, self._chunks, self.pairs = scorer, chunks, 0
+
+    def features(self, video):
+        return self._scorer.features(video)
 
     def score_pairs(self, pairs):
         if not self._chunks:
@@ -229,6 +233,13 @@ class TestAnotherRunDoesNotContinueIt:
     def test_of_other_features(self, scorer, table, features, out, tmp_path):
         other = shutil.copy(features, tmp_path / "others.h5")
         assert self.start(scorer, table, Path(other), out) == len(ROWS)
+
+    def test_of_features_that_were_extracted_again(self, scorer, table, features, out):
+        again = shutil.copy(features, features.with_name("again.h5"))
+        with pytest.raises(Interrupted):
+            score_table(StoppingScorer(scorer, 1), table, open_features(Path(again)), out)
+        os.utime(again, ns=(0, 0))
+        assert self.start(scorer, table, Path(again), out) == len(ROWS)
 
     def test_of_another_precision(self, scorer, table, features, out):
         reduced = StoppingScorer(scorer)

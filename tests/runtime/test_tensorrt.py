@@ -47,6 +47,7 @@ class Rig:
 @pytest.fixture
 def rig(monkeypatch, tiny_bundle, tmp_path):
     shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # of timings
     return Rig(monkeypatch, Bundle.open(tmp_path / "bundle"))
 
 
@@ -238,9 +239,9 @@ def test_the_engine_for_this_machine_is_found_among_others(rig):
     assert f"jsf build-engine --bundle {rig.bundle.root}" in refusal.value.fix
 
 
-def test_the_timing_cache_is_kept_and_merged(rig):
+def test_the_timing_cache_is_kept_and_merged(rig, tmp_path):
     rig.build()
-    cache = rig.bundle.engines / "tensorrt-10.3.0-sm87" / "timing.cache"
+    cache = tmp_path / "cache" / "jsf" / "timing" / "tensorrt-10.3.0-sm87.cache"
     assert cache.read_bytes().split() == [b"scores", b"sentences", b"videos"]
     cache.write_bytes(b"of-another-build\n" + cache.read_bytes())
     rig.build()

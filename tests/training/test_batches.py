@@ -74,7 +74,9 @@ def test_every_caption_comes_at_most_once_an_epoch_and_at_last(captions, neighbo
 
 @pytest.mark.parametrize("neighbours", [0, 1])
 def test_processes_share_an_epoch_without_overlap(captions, neighbours):
-    parts = [ShuffledBatches(captions, 3, neighbours, 0, rank, processes=3) for rank in range(3)]
+    parts = [ShuffledBatches(captions, 3, neighbours, 0, processes=3) for _ in range(3)]
+    for rank, part in enumerate(parts):
+        part.rank = rank
     rows = [rows_of(part) for part in parts]
     assert [len(part) for part in rows] == [len(part) for part in parts] == [2, 2, 2]
     alone = rows_of(ShuffledBatches(captions, 3, neighbours, 0))

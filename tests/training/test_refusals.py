@@ -50,3 +50,22 @@ def test_validation_features_of_another_kind_are_refused(width, extractor, messa
         FeatureSequence(np.ones((3, width), np.float32), 5.0, extractor).save(tmp_path / "val" / f"{video_id}.npz")
     with pytest.raises(JsfError, match=message):
         train(**{**toy, "val_features": tmp_path / "val"}, out=tmp_path / "run", preset="tiny")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"max_epochs": 3}, "jsf sets Lightning's max_epochs itself"),
+        ({"limit_val_batches": 0, "callbacks": []}, "jsf sets Lightning's callbacks, limit_val_batches itself"),
+        ({"precision": "bf16-true"}, "precision bf16-true is not trained"),
+    ],
+)
+def test_an_option_that_a_run_relies_on_is_refused(options, reason, tiny, toy, tmp_path):
+    with pytest.raises(JsfError, match=reason):
+        train(**toy, out=tmp_path / "run", preset="tiny", trainer_options=options)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_training(tiny, toy, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(JsfError, match=r"cannot make the folder .*Not a directory"):
+        train(**toy, out=tmp_path / "file" / "run", preset="tiny")

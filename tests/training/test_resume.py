@@ -114,3 +114,18 @@ def test_a_run_of_another_preset_is_not_resumed(tiny, toy, whole, monkeypatch):
     with pytest.raises(JsfError, match="holds a run of other data or another preset") as caught:
         train(**toy, out=whole, preset="wider", epochs=EPOCHS, resume=True)
     assert caught.value.fix == "Resume with the features, captions and preset that it began with."
+
+
+def test_a_run_is_resumed_with_its_own_seed_and_epochs_alone(tiny, toy, whole):
+    with pytest.raises(JsfError, match=rf"holds a run with epochs {EPOCHS}, now {EPOCHS + 1}; seed 0, now 5"):
+        train(**toy, out=whole, preset="tiny", epochs=EPOCHS + 1, seed=5, resume=True)
+
+
+def test_a_run_that_stopped_early_stays_stopped(tiny, toy, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(tiny[1], patience=1))
+    monkeypatch.setattr("jsf.training.module.metrics", lambda result: {"score": 1.0})
+    train(**toy, out=tmp_path / "run", preset="tiny", epochs=EPOCHS)
+    log = log_of(tmp_path / "run")
+    assert len(log) == 2 < EPOCHS
+    train(**toy, out=tmp_path / "run", preset="tiny", epochs=EPOCHS, resume=True)
+    assert log_of(tmp_path / "run") == log

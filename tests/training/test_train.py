@@ -14,8 +14,9 @@ from jsf.evaluation.metrics import chance
 from jsf.evaluation.retrieval import Retrieval, evaluate_retrieval
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.config import PRESETS
+from jsf.models.jsfusion import JSFusion
 from jsf.training.batches import Captions, ShuffledBatches
-from jsf.training.module import metrics, warm_up_then_cosine
+from jsf.training.module import RetrievalModule, metrics, warm_up_then_cosine
 from jsf.training.recipe import RECIPES
 from jsf.training.scorer import CheckpointScorer
 from jsf.training.train import train
@@ -52,7 +53,7 @@ def test_a_run_leaves_its_best_checkpoint_and_a_line_per_epoch(run, tiny, toy):
     best = Checkpoint.load(out / "best.pt")
     assert best.metrics == returned.metrics == max(log, key=lambda line: (line["score"], line["epoch"]))
     assert best.extractor == "toy 1"
-    assert best.recipe == asdict(replace(tiny[1], epochs=EPOCHS))
+    assert best.recipe == {**asdict(replace(tiny[1], epochs=EPOCHS)), "seed": 0}
     assert best.model.config == replace(tiny[0], feature_width=7, vocabulary_size=len(best.vocabulary))
     sentences = [caption.sentence for caption in read_captions(toy["captions"])]
     assert best.vocabulary == Vocabulary.build(sentences, min_count=1)
@@ -154,8 +155,8 @@ def test_training_stops_when_the_score_no_longer_rises(unlearning, toy, tmp_path
 def test_trainer_options_reach_lightning(tiny, toy, tmp_path):
     losses = []
     for precision in ("32-true", "bf16-mixed"):
-        out, options = tmp_path / precision, {"max_epochs": 1, "precision": precision}
-        train(**toy, out=out, preset="tiny", epochs=2, trainer_options=options)
+        out, options = tmp_path / precision, {"precision": precision}
+        train(**toy, out=out, preset="tiny", epochs=1, trainer_options=options)
         losses += [line["loss"] for line in log_of(out)]
     full, half = losses  # one epoch each
     assert half != full
@@ -173,3 +174,18 @@ def test_the_learning_rate_warms_up_then_falls_along_a_cosine(steps):
     assert rate[-1] == 0
     middle = np.arange(warm + 1, steps + 1)
     np.testing.assert_allclose(rate[middle], np.cos(np.pi * middle / steps / 2) ** 2, atol=1e-12)
+
+
+def test_word_vectors_and_shifts_do_not_decay(tiny, toy, tmp_path):
+
+    table = read_captions(toy["captions"])
+    vocabulary = Vocabulary.build((caption.sentence for caption in table), 1)
+    captions = Captions(table, open_features(toy["features"]), vocabulary)
+    model = JSFusion(replace(tiny[0], feature_width=captions.width, vocabulary_size=len(vocabulary)))
+    recipe = replace(tiny[1], l2=5e-4, anneal=False)
+    optimizer = RetrievalModule(model, recipe, vocabulary, captions, seed=0).configure_optimizers()
+    decayed = {id(p) for p in optimizer.param_groups[0]["params"]}
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-3, 0]
+    assert id(model.word_encoder.embedding.weight) not in decayed
+    assert id(model.matcher.jst.d2.linear.weight) in decayed
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))

@@ -1,7 +1,7 @@
 """The order-blind control: what can be told from mean-pooled frames and a bag of words.
 
-It is trained on the same batches with the same loss as the matcher. Two sentences of the same words are one to it, and
-so are two videos of the same frames: on the order of scenes it can do no better than a coin.
+It is trained on batches made as the matcher's are, as often, and with the same loss. Two sentences of the same words
+are one to it, and so are two videos of the same frames: on the order of scenes it can do no better than a coin.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ from jsf.training.losses import ranking_loss
 from jsf.training.recipe import recipe
 
 WIDTH = 128
-EPOCHS = 12
 
 
 class OrderBlind(nn.Module):
@@ -62,7 +61,7 @@ def train_control(features: Path, captions: Path, preset: str, seed: int) -> Ord
     model = OrderBlind(split.width, vocabulary).train()
     optimizer = torch.optim.Adam(model.parameters(), how.learning_rate)
     batches = ShuffledBatches(split, how.batch, how.neighbours, seed)
-    for batches.epoch in range(EPOCHS):
+    for batches.epoch in range(how.epochs):
         for batch in batches:
             pooled = batch.features.sum(1) / batch.frame_lengths[:, None]
             scores = model(pooled, _bags(batch.words, len(vocabulary)))

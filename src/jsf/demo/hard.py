@@ -28,5 +28,5 @@ def hard_negative_rates(scorer: MatrixScorer, captions: Path, negatives: Path, s
         kinds = by_clip[caption.video_id]
         true, *others = scorer.score_matrix([store.read(caption.video_id)], [caption.sentence, *kinds.values()])[0]
         for kind, other in zip(kinds, others, strict=True):
-            wins[kind].append((1 + np.sign(true - other)) / 2)
+            wins[kind].append((1 + float(np.sign(true - other))) / 2)
     return {kind: 100 * float(np.mean(won)) for kind, won in wins.items()}

@@ -10,7 +10,7 @@ from typing import Any
 from jsf.data.captions import read_captions
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
-from jsf.data.files import write_json
+from jsf.data.files import read_json, write_json
 from jsf.data.store import open_features
 from jsf.demo.hard import hard_negative_rates
 from jsf.demo.render import render
@@ -64,6 +64,9 @@ def run_demo(out: Path, seed: int = 0) -> Report:
     """
     for package, extra in PACKAGES.items():
         require(package, extra)
+    mark = out / "clips" / "demo.json"
+    if mark.is_file() and (found := read_json(mark).get("seed")) != seed:
+        raise JsfError(f"{out} holds the demo of seed {found}.", f"Name another folder with -o, or remove {out}.")
     splits = generate(seed)
     report = Report(seed, {split: len(clips) for split, clips in splits.items()})
     clips, features = out / "clips", out / "features"

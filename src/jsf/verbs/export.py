@@ -39,6 +39,6 @@ def find_extractor(identity: str) -> Path | None:
         if identity.startswith(f"{DEFAULT} ") and Extractor.open(folder := default_extractor()).identity == identity:
             return folder
     except JsfError as error:
-        note(error.message)
+        note(str(error))
     note(f"the bundle scores feature files only: its features are of '{identity or 'an unknown extractor'}'")
     return None

@@ -7,7 +7,7 @@ from jsf.data.extras import require
 from jsf.extraction import Extractor, default_extractor, extract_files
 from jsf.runtime.bundle import Bundle
 from jsf.verbs.output import note
-from jsf.verbs.videos import bundle_extractor
+from jsf.verbs.videos import bundle_extractor, extraction_device
 
 
 def show_extraction(paths: list[Path], out: Path, bundle: Path | None, device: str) -> None:
@@ -18,7 +18,7 @@ def show_extraction(paths: list[Path], out: Path, bundle: Path | None, device: s
     """
     require("av", "extract")
     folder = bundle_extractor(Bundle.open(bundle)) if bundle else default_extractor()
-    extractor = Extractor.open(folder, "cpu" if device == "auto" else device)
+    extractor = Extractor.open(folder, extraction_device(device))
     note(f"extracting with {extractor.identity} ({extractor.graph.description}), {extractor.width} numbers a frame")
     failures = extract_files(paths, out, extractor)
     if failures:

@@ -26,12 +26,16 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
             'For example: jsf score video.npz "a car speeds toward a truck"',
         )
     *names, sentence = inputs
+    if len(sentence) < 256 and Path(sentence).is_file():  # a longer name is an error of the system
+        raise JsfError(
+            f"the last argument is the sentence, and {sentence} is a file.", 'Add one: "a car speeds toward a truck"'
+        )
     scorer = Scorer.load(bundle, device, precision)
     scorer.bundle.vocabulary.encode(sentence)
     if unknown := scorer.bundle.vocabulary.unknown(sentence):
         note(f"words that the model does not know are left out: {', '.join(unknown)}")
     note(f"scoring with {scorer.description}")
-    videos, failures = _read(names, scorer)
+    videos, failures = _read(names, scorer, device)
     scores = scorer.score_pairs([(video, sentence) for video in videos.values()]).tolist() if videos else []
     ranked = sorted(zip(videos, scores, strict=True), key=lambda pair: -pair[1])
     if json:
@@ -80,10 +84,10 @@ def show_pairs(
         print(f"{count:,} scores in {out}")
 
 
-def _read(names: Sequence[str], scorer: Scorer) -> tuple[dict[str, npt.NDArray[Any]], dict[str, JsfError]]:
+def _read(names: Sequence[str], scorer: Scorer, device: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, JsfError]]:
     """The features of each video, and why those that failed did."""
     videos, failures = {}, {}
-    reader = VideoReader(scorer.bundle)
+    reader = VideoReader(scorer.bundle, device)
     for name in names:
         try:
             videos[name] = scorer.features(reader.read(name))

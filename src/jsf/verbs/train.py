@@ -1,6 +1,7 @@
 """`jsf train`: features and captions to `best.pt`."""
 
 import json as json_module
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def show_training(out: Path, settings: dict[str, Any], trainer: list[str], json:
     from jsf.training.train import train
 
     checkpoint = train(out=out, trainer_options=dict(map(_option, trainer)), **settings)
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # of several processes, one speaks
+        return
     best = {name: value for name, value in checkpoint.metrics.items() if name not in ("epoch", "loss", "score")}
     if json:
         print_json({"checkpoint": str(out / "best.pt"), "metrics": checkpoint.metrics})
