@@ -24,24 +24,11 @@ from jsf.models.checkpoint import Checkpoint
 from jsf.models.config import preset as model_preset
 from jsf.models.jsfusion import JSFusion
 from jsf.training.batches import Captions, ShuffledBatches
+from jsf.training.checks import check_options, check_same_features, check_same_run, make_folder, resume_from
 from jsf.training.module import RetrievalModule
 from jsf.training.recipe import Recipe
 from jsf.training.recipe import recipe as preset_recipe
 from jsf.training.run import BEST, LAST, LOG, BestCheckpoint, WholeFiles, stopped_early
-
-RESERVED = {
-    "callbacks",
-    "check_val_every_n_epoch",
-    "enable_checkpointing",
-    "fast_dev_run",
-    "limit_val_batches",
-    "max_epochs",
-    "num_sanity_val_steps",
-    "plugins",
-    "use_distributed_sampler",
-    "val_check_interval",
-}
-"""Options of Lightning's Trainer that a run relies on: every epoch is validated, logged and kept."""
 
 FLOOR = 0.1
 """Least standard deviation that a dimension is divided by, relative to the median of all that vary."""
@@ -78,8 +65,8 @@ def train(
     Raises:
         JsfError: the data, the preset or the options are wrong, or `out` holds a run and `resume` is not set.
     """
-    last = _resume_from(out, resume)
-    _check_options(trainer_options or {})
+    last = resume_from(out, resume)
+    check_options(trainer_options or {})
     recipe = preset_recipe(preset)
     recipe = replace(recipe, epochs=epochs) if epochs else recipe
     seed_everything(seed, verbose=False)
@@ -93,14 +80,14 @@ def train(
         _set_word_vectors(model, *read_word_vectors(word_vectors, vocabulary, model.config.word_width))
 
     if last:
-        _check_same_run(out, model, vocabulary, {**asdict(recipe), "seed": seed})
+        check_same_run(out, model, vocabulary, {**asdict(recipe), "seed": seed})
         if stopped_early(out / LOG, recipe.patience):
             return Checkpoint.load(out / BEST)
     val = Captions(read_captions(val_captions), open_features(val_features), vocabulary)
-    _check_same_features(split, val)
+    check_same_features(split, val)
     trainer = _trainer(out, recipe, BestCheckpoint(out, store.extractor), trainer_options or {})
     batches = ShuffledBatches(split, recipe.batch, recipe.neighbours, seed, trainer.world_size)
-    _make_folder(out)
+    make_folder(out)
     trainer.fit(
         RetrievalModule(model, recipe, vocabulary, val, seed),
         DataLoader(batches, batch_size=None),
@@ -109,47 +96,6 @@ def train(
         weights_only=True,
     )
     return Checkpoint.load(out / BEST)
-
-
-def _resume_from(out: Path, resume: bool) -> Path | None:
-    begun = any((out / name).exists() for name in (LOG, BEST, LAST))
-    if resume and not begun:
-        raise JsfError(f"{out} holds no run to resume.", "Start it without --resume.")
-    if not resume and begun:
-        raise JsfError(f"{out} already holds a run.", "Continue it with --resume, or name another folder with -o.")
-    return out / LAST if (out / LAST).exists() else None  # a run killed in its first epoch starts again
-
-
-def _check_same_run(out: Path, model: JSFusion, vocabulary: Vocabulary, recipe: dict[str, Any]) -> None:
-    if not (out / BEST).is_file():
-        raise JsfError(f"{out} lacks {BEST}, so its run cannot be continued.", f"Remove {out}, and train again.")
-    before = Checkpoint.load(out / BEST)
-    if (before.model.config, before.vocabulary) != (model.config, vocabulary):
-        raise JsfError(
-            f"{out} holds a run of other data or another preset: {before.model.config}; now {model.config}.",
-            "Resume with the features, captions and preset that it began with.",
-        )
-    changed = [
-        f"{name} {before.recipe.get(name)}, now {value}"
-        for name, value in recipe.items()
-        if before.recipe.get(name) != value
-    ]
-    if changed:
-        raise JsfError(f"{out} holds a run with {'; '.join(changed)}.", "Resume with the options that it began with.")
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JsfError(f"cannot make the folder {out}: {error.strerror}.", "Name another with -o.") from error
-
-
-def _check_options(options: dict[str, Any]) -> None:
-    if taken := sorted(RESERVED & set(options)):
-        raise JsfError(f"jsf sets Lightning's {', '.join(taken)} itself.", "Leave it out; --epochs sets the epochs.")
-    if str(options.get("precision", "")).endswith(("16-true", "64-true")):
-        raise JsfError(f"precision {options['precision']} is not trained.", "Use --trainer precision=bf16-mixed.")
 
 
 def _standardize(model: JSFusion, split: Captions) -> None:
@@ -173,15 +119,6 @@ def _standardize(model: JSFusion, split: Captions) -> None:
 def _set_word_vectors(model: JSFusion, vectors: npt.NDArray[np.float32], found: npt.NDArray[np.bool_]) -> None:
     with torch.no_grad():
         model.word_encoder.embedding.weight[torch.from_numpy(found)] = torch.from_numpy(vectors[found])
-
-
-def _check_same_features(split: Captions, val: Captions) -> None:
-    ours, theirs = (split.width, split.store.extractor), (val.width, val.store.extractor)
-    if ours != theirs:
-        raise JsfError(
-            f"training features are {ours[0]} wide by '{ours[1]}', validation features {theirs[0]} by '{theirs[1]}'.",
-            "Extract both with one extractor.",
-        )
 
 
 def _trainer(out: Path, recipe: Recipe, best: BestCheckpoint, options: dict[str, Any]) -> Trainer:
