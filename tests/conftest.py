@@ -1,5 +1,6 @@
 """Models and bundles that the tests share: tiny, with weights whose scores differ well beyond rounding."""
 
+import shutil
 import zlib
 from pathlib import Path
 
@@ -64,3 +65,21 @@ def tiny_bundle(tiny_checkpoint, tmp_path_factory) -> Path:
     from jsf.models.checkpoint import Checkpoint
 
     return export_bundle(Checkpoint.load(tiny_checkpoint), tmp_path_factory.mktemp("bundles") / "tiny").root
+
+
+@pytest.fixture
+def traced(monkeypatch, tiny_bundle):
+    """Takes graphs from the tiny bundle instead of tracing them again, which is the slow part of an export."""
+
+    from jsf.export import bundle as export_module
+    from jsf.runtime.bundle import graph_path
+
+    def copy(name):
+        def write(model, samples, path, symbolic=False):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(graph_path(tiny_bundle, "fp32", "matcher.buckets" if symbolic else name), path)
+
+        return write
+
+    for name in ("frame_encoder", "word_encoder", "matcher"):
+        monkeypatch.setattr(export_module, f"write_{name}", copy(name))

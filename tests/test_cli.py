@@ -19,12 +19,11 @@ from jsf.cli import app, main
 from jsf.data.files import sha256
 from jsf.data.sequence import FeatureSequence
 from jsf.data.vocabulary import Vocabulary
-from jsf.export import bundle as export_module
 from jsf.extraction import DEFAULT
 from jsf.extraction.audio import LogMel
 from jsf.extraction.spec import ExtractorSpec
 from jsf.models.checkpoint import Checkpoint
-from jsf.runtime.bundle import Bundle, graph_path
+from jsf.runtime.bundle import Bundle
 from jsf.runtime.scorer import Scorer
 
 SENTENCE = "a red circle then a blue square"
@@ -244,21 +243,6 @@ class TestEvaluate:
         shown = jsf(*self.ARGUMENTS, "--ckpt", tiny_checkpoint, "--bundle", bundle)
         assert shown.status == 1
         assert "--ckpt and --bundle were both given" in shown.err
-
-
-@pytest.fixture
-def traced(monkeypatch, tiny_bundle):
-    """Takes graphs from the tiny bundle instead of tracing them again, which is the slow part of an export."""
-
-    def copy(name):
-        def write(model, samples, path, symbolic=False):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(graph_path(tiny_bundle, "fp32", "matcher.buckets" if symbolic else name), path)
-
-        return write
-
-    for name in ("frame_encoder", "word_encoder", "matcher"):
-        monkeypatch.setattr(export_module, f"write_{name}", copy(name))
 
 
 @pytest.fixture

@@ -181,21 +181,6 @@ class TestParity:
 
 
 @pytest.fixture
-def traced(monkeypatch, tiny_bundle):
-    """Takes graphs from the tiny bundle instead of tracing them again, which is the slow part of an export."""
-
-    def copy(name):
-        def write(model, samples, path, symbolic=False):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(graph_path(tiny_bundle, "fp32", "matcher.buckets" if symbolic else name), path)
-
-        return write
-
-    for name in ("frame_encoder", "word_encoder", "matcher"):
-        monkeypatch.setattr(export_module, f"write_{name}", copy(name))
-
-
-@pytest.fixture
 def checkpoint(tiny_checkpoint):
     return Checkpoint.load(tiny_checkpoint)
 

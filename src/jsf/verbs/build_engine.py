@@ -17,7 +17,7 @@ def show_engines(precision: str, backend: str, root: Path | None, json: bool) ->
     note(f"backend {choice.backend}: {choice.reason}")
     bundle = Bundle.open(root or default_bundle())
     engines = build_engines(bundle, precision, choice.backend)
-    loss = Bundle.open(bundle.root).manifest.losses.get(precision, {})
+    loss = bundle.manifest.losses.get(precision, {})
     if json:
         built = [str(path) for path in engines]
         print_json({"backend": choice.backend, "reason": choice.reason, "engines": built, "loss": loss})
