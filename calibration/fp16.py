@@ -59,7 +59,7 @@ def add_fp16(bundle: Bundle) -> dict[str, Any]:
         targets = {name: folder / source.name for name, source in sources.items()}
         for name, source in track(sources.items(), "converting to FP16", len(sources)):
             to_fp16(source, targets[name])
-        loss = _measure(sources, targets, generated_samples(bundle.manifest.feature_width, len(bundle.vocabulary)))
+        loss = _measure(sources, targets, generated_samples(bundle.manifest, len(bundle.vocabulary)))
         hashes = {name: sha256(target) for name, target in targets.items()}
     bundle.manifest.hashes["fp16"] = hashes
     bundle.manifest.losses["fp16"] = {**loss, "samples": "generated", "accuracy": "not measured"}

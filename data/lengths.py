@@ -7,9 +7,11 @@ MIN_STEPS = 7
 """The shortest input that three 3x3 convolutions of strides 1, 1, 2 reduce to one cell: 7 -> 5 -> 3 -> 1."""
 
 
-def crop_length(lengths: npt.NDArray[np.int32]) -> int:
+def crop_length(lengths: npt.NDArray[np.int32], even: bool = False) -> int:
     """The steps that a batch with these lengths needs: the longest, at least 7.
 
     Exact: a cell past the true lengths is masked at every stage, and the mean pool counts valid cells only.
+    With padding on the left an `even` number is kept of the 40, because a stride of 2 has a phase.
     """
-    return max(MIN_STEPS, int(lengths.max()))
+    steps = max(MIN_STEPS, int(lengths.max()))
+    return steps + steps % 2 if even else steps

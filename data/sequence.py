@@ -18,8 +18,8 @@ MAX_STEPS = 40
 MAX_BYTES = 1 << 30
 """The largest feature file that is read: an hour at 5 fps and 2176 float32 is a seventh of this."""
 
-# What zipfile and numpy raise on damaged, encrypted or pickled archives.
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, TypeError, OSError, EOFError, MemoryError, RuntimeError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, TypeError, OSError, EOFError, MemoryError, RuntimeError)
+"""What zipfile and numpy raise on damaged, encrypted or pickled archives."""
 
 
 @dataclass(frozen=True)
@@ -94,28 +94,34 @@ def load_sequence(path: Path) -> FeatureSequence:
                 extractor=str(arrays["extractor"]) if "extractor" in arrays else "",
                 source=str(path),
             )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise JsfError(
             f"{path} is not a feature sequence: {error}.", "Expected the .npz that `jsf extract` writes."
         ) from error
 
 
-def sample_steps(length: int, limit: int = MAX_STEPS) -> npt.NDArray[np.intp]:
-    """The steps kept of a sequence of `length`: all of them, or `limit` equidistant ones, floor(i * length / limit)."""
+def sample_steps(
+    length: int, limit: int = MAX_STEPS, random: np.random.Generator | None = None
+) -> npt.NDArray[np.intp]:
+    """The steps kept of a sequence of `length`: all of them, or `limit` equidistant ones, floor(i * length / limit).
+
+    With `random` each is drawn from its own share of the sequence: other steps each time, for training.
+    """
     if length <= limit:
         return np.arange(length)
-    return np.arange(limit) * length // limit
+    offset = random.random(limit) if random else 0.0
+    return ((np.arange(limit) + offset) * length // limit).astype(np.intp)
 
 
 def pad(
-    sequences: list[npt.NDArray[Any]], steps: int = MAX_STEPS
+    sequences: list[npt.NDArray[Any]], steps: int = MAX_STEPS, left: bool = False
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Stacks sequences [T_i, D] as ([B, steps, D] float32, zero on the right; [B] int32 lengths).
+    """Stacks sequences [T_i, D] as ([B, steps, D] float32, zero on the right or on the `left`; [B] int32 lengths).
 
     A sequence longer than `steps` is sampled at equidistant steps first.
     """
     sampled = [sequence[sample_steps(len(sequence), steps)] for sequence in sequences]
     padded = np.zeros((len(sampled), steps, sampled[0].shape[1]), np.float32)
     for row, sequence in zip(padded, sampled, strict=True):
-        row[: len(sequence)] = sequence
+        row[slice(steps - len(sequence), None) if left else slice(len(sequence))] = sequence
     return padded, np.array([len(sequence) for sequence in sampled], np.int32)

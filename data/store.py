@@ -44,11 +44,19 @@ class FeatureStore(ABC):
         widths: dict[int, str] = {}
         video_ids = list(video_ids)
         for video_id in track(video_ids, "reading features", len(video_ids)):
-            widths.setdefault(self.read(video_id).shape[1], video_id)
+            widths.setdefault(self.width_of(video_id), video_id)
         if len(widths) != 1:
             found = ", ".join(f"{width} ({video_id})" for width, video_id in widths.items())
             raise JsfError(f"{self.path}: the features differ in width: {found}.", "Extract all with one extractor.")
         return next(iter(widths))
+
+    def width_of(self, video_id: str) -> int:
+        """D of one video.
+
+        Raises:
+            JsfError: the store does not hold it.
+        """
+        return int(self.read(video_id).shape[1])
 
     def _absent(self, video_id: str) -> JsfError:
         known = self.ids()
@@ -75,19 +83,28 @@ class Hdf5Store(FeatureStore):
         """All video ids."""
         return list(self._file)
 
+    def width_of(self, video_id: str) -> int:
+        """D of one video, without reading its features."""
+        shape = self._dataset(video_id).shape
+        return int(shape[1]) if len(shape) == 2 else super().width_of(video_id)
+
     def read(self, video_id: str) -> npt.NDArray[Any]:
         """The features of one video, [T, D] float16 or float32."""
-        dataset = self._file.get(video_id)
-        if dataset is None:
-            raise self._absent(video_id)
-        if getattr(dataset, "shape", None) is None or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
-            raise JsfError(f"{self.path}#{video_id} is not a feature array of at most {MAX_BYTES:,} bytes.")
+        dataset = self._dataset(video_id)
         try:
             features = np.asarray(dataset)
         except OSError as error:
             raise JsfError(f"{self.path}#{video_id} is damaged: {error}.") from error
         check_features(features, f"{self.path}#{video_id}")
         return features
+
+    def _dataset(self, video_id: str) -> Any:
+        dataset = self._file.get(video_id)
+        if dataset is None:
+            raise self._absent(video_id)
+        if getattr(dataset, "shape", None) is None or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
+            raise JsfError(f"{self.path}#{video_id} is not a feature array of at most {MAX_BYTES:,} bytes.")
+        return dataset
 
 
 class FolderStore(FeatureStore):

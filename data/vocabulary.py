@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from jsf.data.blanks import BLANK, split_at_blank
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, write_json
 from jsf.data.sequence import MAX_STEPS
 from jsf.data.text import tokenize
+
+BLANK_ID = 1
+"""The id of `BLANK` in a vocabulary for fill-in-the-blank, as in the authors' code."""
 
 MIN_COUNT = 4
 """A word is kept when it occurs more than three times (section 3.1)."""
@@ -25,8 +29,13 @@ class Vocabulary:
     words: tuple[str, ...]
 
     @classmethod
-    def build(cls, sentences: Iterable[str], min_count: int = MIN_COUNT) -> "Vocabulary":
+    def build(cls, sentences: Iterable[str], min_count: int = MIN_COUNT, blank: bool = False) -> "Vocabulary":
         """The words that occur at least `min_count` times, most frequent first.
+
+        Args:
+            sentences: of the training split; for fill-in-the-blank the whole ones, answers included.
+            min_count: how often a word must occur.
+            blank: put `BLANK` before the words, with the id `BLANK_ID`: for fill-in-the-blank.
 
         Raises:
             JsfError: no word occurs that often.
@@ -37,7 +46,7 @@ class Vocabulary:
             raise JsfError(
                 f"no word occurs {min_count} times in these {counts.total():,} words: the vocabulary is empty."
             )
-        return cls(tuple(kept))
+        return cls((BLANK, *kept) if blank else tuple(kept))
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
@@ -86,6 +95,49 @@ class Vocabulary:
             lengths[row] = max(1, len(ids))
         return words, lengths
 
+    def encode_blank(self, sentence: str) -> tuple[list[int], int]:
+        """The ids of a sentence with one blank, and the blank's position among them.
+
+        Of more than 40, those kept are the first 40, or the 40 that end with the blank where it comes later.
+
+        Raises:
+            JsfError: the sentence has no blank or several, or this vocabulary is not for fill-in-the-blank.
+        """
+        if self.ids.get(BLANK) != BLANK_ID:
+            raise JsfError(
+                "this model was not trained for fill-in-the-blank: its vocabulary has no blank.",
+                "Train one with: jsf train --task fill-in-the-blank",
+            )
+        left, right = (self._all_known(part) for part in split_at_blank(sentence))
+        start = max(0, len(left) - MAX_STEPS + 1)
+        return [*left, BLANK_ID, *right][start : start + MAX_STEPS], len(left) - start
+
+    def encode_blanks(
+        self, sentences: Sequence[str]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Sentences with one blank each as ([S, 40] ids, zero on the right; [S] lengths; [S] positions of the blank).
+
+        Raises:
+            JsfError: as `encode_blank`.
+        """
+        words = np.zeros((len(sentences), MAX_STEPS), np.int32)
+        lengths, positions = np.zeros(len(sentences), np.int32), np.zeros(len(sentences), np.int32)
+        for row, sentence in enumerate(sentences):
+            ids, positions[row] = self.encode_blank(sentence)
+            words[row, : len(ids)] = ids
+            lengths[row] = len(ids)
+        return words, lengths, positions
+
+    def most_probable(self, scores: npt.NDArray[np.floating], top: int) -> list[tuple[str, float]]:
+        """The `top` best words for a blank by their scores [|V|], best first, with their probabilities.
+
+        The probabilities are a softmax over all words that can fill a blank: neither padding nor the blank itself.
+        """
+        logits = scores[BLANK_ID + 1 :].astype(np.float64)
+        weights = np.exp(logits - logits.max())
+        best = np.argsort(-logits, kind="stable")[:top]
+        return [(self.words[i + BLANK_ID], float(weights[i] / weights.sum())) for i in best]
+
     def distinct(self, sentences: Sequence[str]) -> tuple[list[str], npt.NDArray[np.intp]]:
         """Sentences that differ in their known words, each once, and the index of each given sentence among them.
 
@@ -96,7 +148,10 @@ class Vocabulary:
         return [text for _, text in first.values()], np.array(index, np.intp)
 
     def _known(self, sentence: str) -> list[int]:
-        return [self.ids[word] for word in tokenize(sentence) if word in self.ids][:MAX_STEPS]
+        return self._all_known(sentence)[:MAX_STEPS]
+
+    def _all_known(self, sentence: str) -> list[int]:
+        return [self.ids[word] for word in tokenize(sentence) if word in self.ids]
 
     def unknown(self, sentence: str) -> list[str]:
         """The words of a sentence that `encode` drops."""

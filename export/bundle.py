@@ -54,10 +54,11 @@ def _manifest(checkpoint: Checkpoint, root: Path, parity: dict[str, float]) -> M
     config = checkpoint.model.config
     return Manifest(
         model="jsfusion",
-        task="retrieval",
+        task=config.task,
         preset=config.preset,
         feature_width=config.feature_width,
         extractor=checkpoint.extractor,
+        left_padded=config.left_padded,
         joint_width=config.joint,
         opset=OPSET,
         vocabulary=sha256(root / "vocabulary.json"),

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,13 @@ from jsf.data.extras import require
 from jsf.data.files import replacing
 from jsf.data.onnx_model import strip_traces
 from jsf.data.sequence import MAX_STEPS
+from jsf.data.vocabulary import BLANK_ID
 from jsf.models.jsfusion import JSFusion
+from jsf.models.matcher import Matcher
+from jsf.runtime.bundle import MAPS
+
+Shapes: TypeAlias = tuple[dict[int, str], ...]
+"""Which lengths of each input are symbolic, and their names."""
 
 OPSET = 20
 FOLD_LIMIT = 1 << 30
@@ -30,6 +37,7 @@ class Samples:
         features: [V, 40, D]; frame_lengths: [V].
         words: [S, 40]; word_lengths: [S].
         video_index, sentence_index: [P] each.
+        blanks: [S], for fill-in-the-blank.
     """
 
     features: Tensor
@@ -38,6 +46,7 @@ class Samples:
     word_lengths: Tensor
     video_index: Tensor
     sentence_index: Tensor
+    blanks: Tensor | None
 
 
 def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int = 0) -> Samples:
@@ -51,31 +60,40 @@ def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int
     spread = torch.where(encoder.feature_scale > 0, 1 / encoder.feature_scale, 0.0)
     words = torch.randint(1, model.config.vocabulary_size, (sentences, MAX_STEPS), generator=random, dtype=torch.int32)
     padding = torch.arange(MAX_STEPS) >= word_lengths[:, None]
+    words = words.masked_fill(padding, 0)
+    blanks = None
+    if model.config.fills_blanks:
+        blanks = (torch.rand(sentences, generator=random) * word_lengths).int()
+        words[torch.arange(sentences), blanks.long()] = BLANK_ID
     pairs = torch.cartesian_prod(*(torch.arange(n, dtype=torch.int32) for n in (videos, sentences)))
     return Samples(
         noise.abs() * spread + encoder.feature_mean,
         frame_lengths,
-        words.masked_fill(padding, 0),
+        words,
         word_lengths,
         pairs[:, 0].contiguous(),
         pairs[:, 1].contiguous(),
+        blanks,
     )
 
 
 def write_frame_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
     """frame_encoder.onnx: features [B, 40, D], lengths [B] -> videos [B, 40, J]."""
     inputs = {"features": samples.features, "lengths": samples.frame_lengths}
-    _write(model.frame_encoder, inputs, ({0: "B"}, {0: "B"}), "videos", path)
+    _write(model.frame_encoder, inputs, ({0: "B"}, {0: "B"}), ["videos"], path)
 
 
 def write_word_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
     """word_encoder.onnx: words [B, 40] int32, lengths [B] -> sentences [B, 40, J]."""
     inputs = {"words": samples.words, "lengths": samples.word_lengths}
-    _write(model.word_encoder, inputs, ({0: "B"}, {0: "B"}), "sentences", path)
+    _write(model.word_encoder, inputs, ({0: "B"}, {0: "B"}), ["sentences"], path)
 
 
 def write_matcher(model: JSFusion, samples: Samples, path: Path, symbolic: bool) -> None:
-    """matcher.onnx: a list of pairs -> scores [P]; `symbolic` leaves the frame and word lengths open."""
+    """matcher.onnx: a list of pairs -> scores [P], or [P, |V|]; `symbolic` leaves the frame and word lengths open.
+
+    What a map of attention shows is named in the graph, and not an output: a reader can make it one (`MAPS`).
+    """
     with torch.no_grad():
         videos = model.frame_encoder(samples.features, samples.frame_lengths)
         sentences = model.word_encoder(samples.words, samples.word_lengths)
@@ -90,13 +108,30 @@ def write_matcher(model: JSFusion, samples: Samples, path: Path, symbolic: bool)
         "sentence_index": samples.sentence_index,
     }
     frames, words = ({1: "frames"}, {1: "words"}) if symbolic else ({}, {})
-    shapes = ({0: "V", **frames}, {0: "V"}, {0: "S", **words}, {0: "S"}, {0: "P"}, {0: "P"})
-    _write(model.matcher, inputs, shapes, "scores", path)
+    shapes: Shapes = ({0: "V", **frames}, {0: "V"}, {0: "S", **words}, {0: "S"}, {0: "P"}, {0: "P"})
+    if samples.blanks is not None:
+        inputs["blanks"], shapes = samples.blanks, (*shapes, {0: "S"})
+    maps = MAPS if model.config.fusion == "jst-chd" else ()
+    _write(Explained(model.matcher), inputs, (shapes,), ["scores", *maps], path)
+
+
+class Explained(nn.Module):
+    """A matcher with the parts of its maps as outputs of their own."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        super().__init__()
+        self.matcher = matcher
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The scores, then the attention, the stages and the gates, where there are any."""
+        scores, maps = self.matcher.explain(*inputs)
+        return (scores, maps.attention, *maps.stages, *maps.gates) if maps.stages else (scores,)
 
 
 def _write(
-    module: nn.Module, inputs: dict[str, Tensor], shapes: tuple[dict[int, str], ...], output: str, path: Path
+    module: nn.Module, inputs: dict[str, Tensor], shapes: Shapes | tuple[Shapes], outputs: list[str], path: Path
 ) -> None:
+    """Writes a graph whose first output is its only one; the others remain named values within."""
     onnx = require("onnx", "export")
     optimizer = require("onnxscript.optimizer", "export")
     with _quiet(), torch.no_grad():
@@ -106,13 +141,15 @@ def _write(
             dynamo=True,
             opset_version=OPSET,
             input_names=list(inputs),
-            output_names=[output],
+            output_names=outputs,
             dynamic_shapes=shapes,
             verbose=False,
         )
         assert program is not None
         optimizer.optimize(program.model, input_size_limit=FOLD_LIMIT, output_size_limit=FOLD_LIMIT)
     graph = program.model_proto
+    graph.graph.value_info.extend(graph.graph.output[1:])
+    del graph.graph.output[1:]
     strip_traces(graph)
     try:
         onnx.checker.check_model(graph, full_check=True)

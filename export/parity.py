@@ -36,22 +36,24 @@ def measure_parity(model: JSFusion, samples: Samples, path: Callable[[str], Path
     s = samples
     videos = model.frame_encoder(s.features, s.frame_lengths)
     sentences = model.word_encoder(s.words, s.word_lengths)
-    scores = model.matcher(videos, s.frame_lengths, sentences, s.word_lengths, s.video_index, s.sentence_index)
+    lengths = {"video_lengths": s.frame_lengths, "sentence_lengths": s.word_lengths}
+    index = {"video_index": s.video_index, "sentence_index": s.sentence_index}
+    blanks = {} if s.blanks is None else {"blanks": s.blanks}
+    scores = model.matcher(videos=videos, sentences=sentences, **lengths, **index, **blanks)
     # The symbolic matcher is compared where it can be cropped: on all but the one video and the one sentence of 40.
     frames, words = (lengths[lengths < MAX_STEPS] for lengths in (s.frame_lengths, s.word_lengths))
     pairs = (s.frame_lengths < MAX_STEPS)[s.video_index] & (s.word_lengths < MAX_STEPS)[s.sentence_index]
-    index = {"video_index": s.video_index, "sentence_index": s.sentence_index}
-    lengths = {"video_lengths": s.frame_lengths, "sentence_lengths": s.word_lengths}
     errors = {
         "frame_encoder": _compare(path("frame_encoder"), videos, features=s.features, lengths=s.frame_lengths),
         "word_encoder": _compare(path("word_encoder"), sentences, words=s.words, lengths=s.word_lengths),
-        "matcher": _compare(path("matcher"), scores, videos=videos, sentences=sentences, **lengths, **index),
+        "matcher": _compare(path("matcher"), scores, videos=videos, sentences=sentences, **lengths, **index, **blanks),
         "matcher.buckets": _compare(
             path("matcher.buckets"),
             scores[pairs],
-            videos=crop(videos, frames),
+            videos=crop(videos, frames, model.config.left_padded),
             sentences=crop(sentences, words),
             **lengths,
+            **blanks,
             **{name: value[pairs] for name, value in index.items()},
         ),
     }

@@ -12,7 +12,7 @@ from jsf.data.vocabulary import Vocabulary
 from jsf.models.config import JSFusionConfig
 from jsf.models.jsfusion import JSFusion
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -37,8 +37,6 @@ class Checkpoint:
         """Writes `best.pt`, whole or not at all."""
         value = {
             "format": FORMAT,
-            "model": "jsfusion",
-            "task": "retrieval",
             "config": asdict(self.model.config),
             "vocabulary": list(self.vocabulary.words),
             "extractor": self.extractor,

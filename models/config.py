@@ -1,64 +1,100 @@
-"""Model configurations. A preset is data: every network is built from one of these, and none branches on its name."""
+"""What a JSFusion model is made of. A preset is data: networks are built from it, and none branches on its name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
-from jsf.data.errors import JsfError
+Activation = Literal["linear", "relu", "leaky", "tanh"]
 
 
 @dataclass(frozen=True)
 class JSFusionConfig:
-    """The sizes of a JSFusion model; the defaults are Table 1 of the paper.
+    """A JSFusion model; the defaults are the paper's, with the sizes of its Table 1.
 
     Attributes:
-        preset: the name this configuration goes by.
+        preset: the name that this configuration goes by.
         feature_width: D of a frame's features (2176 in the paper: ResNet-152 and VGGish).
         vocabulary_size: rows of the embedding matrix, padding included.
-        word_width: width of a word vector.
+        task: "retrieval", "multiple-choice" or "fill-in-the-blank"; the last gives a score per word, not per pair.
+        unseen: the last so many numbers of a frame are not looked at (the sound, in the no-audio ablation).
+
+        left_padded: videos shorter than 40 frames end, not begin, with the array.
+        timing: add a sinusoidal timing signal to the frames.
+        frame_context: what surrounds a frame: three convolutions, or an LSTM.
         frame_channels: width of the frame CNN, halved by its gated linear unit.
-        lstm: hidden units in each direction of the word BLSTM.
-        joint: width of D1 to D4.
-        conv: channels of the three convolutions of CHD.
-        head: widths of D5, D6 and D7.
-        dropout: drop rate of word vectors, BLSTM outputs and frame features.
-        norm_decay: decay of batch norm's running statistics (0.999 in the authors' code).
+        frame_norm: batch norm in the frame CNN.
+        frame_skip: x_v has the frame itself beside its context.
+        word_width: width of a word vector.
+        word_context: what surrounds a word: a BLSTM, an LSTM, or nothing but a dense layer.
+        lstm: hidden units in each direction.
+        word_skip: x_w has the word vector itself beside its context.
+        blank_hidden: the blank is a zero vector, not a learned word.
+
+        fusion: "jst-chd", or the product of the encoders' final states.
+        joint: width of D1, where frames and words meet.
+        refine: width of D2 to D4.
+        blank_only: frames meet the blank's word alone, so that CHD's convolutions are 3 x 1.
+        composer: what CHD reduces the joint tensor with.
+        conv: channels of CHD's convolutions.
+        conv_activation: of the convolutions; gate_activation: of the gates, before their sigmoid.
+        gated: whether CHD has gates.
+        pool: over the valid cells of the last stage.
+
+        head: widths of D5, D6 and D7; head_activation: theirs.
+        skip: what the sum of D7 and the blank's encoding is multiplied with.
+        score_norm: batch norm after D8.
+
+        frame_dropout, cnn_dropout, embedding_dropout, lstm_in_dropout, lstm_out_dropout, word_dropout: drop rates of
+            the raw frames, the CNN's output, the word vectors, the LSTM's input and output, and D1w's output.
+        whole_dropout: a number is dropped at all steps of a sequence or at none.
+        norm_decay: decay of batch norm's running statistics.
+        norm_padding: batch norm's statistics count padding too.
     """
 
     preset: str
     feature_width: int
     vocabulary_size: int
-    word_width: int = 300
+    task: Literal["retrieval", "multiple-choice", "fill-in-the-blank"] = "retrieval"
+    unseen: int = 0
+
+    left_padded: bool = False
+    timing: bool = False
+    frame_context: Literal["cnn", "lstm"] = "cnn"
     frame_channels: int = 2048
+    frame_norm: bool = False
+    frame_skip: bool = True
+    word_width: int = 300
+    word_context: Literal["blstm", "lstm", "dense"] = "blstm"
     lstm: int = 512
+    word_skip: bool = True
+    blank_hidden: bool = False
+
+    fusion: Literal["jst-chd", "final-states"] = "jst-chd"
     joint: int = 512
+    refine: int = 512
+    blank_only: bool = False
+    composer: Literal["convolution", "max", "mean"] = "convolution"
     conv: int = 256
+    conv_activation: Activation = "linear"
+    gate_activation: Activation = "linear"
+    gated: bool = True
+    pool: Literal["mean", "sum"] = "mean"
+
     head: tuple[int, int, int] = (256, 256, 128)
-    dropout: float = 0.0
+    head_activation: Activation = "tanh"
+    skip: float = 1.0
+    score_norm: bool = False
+
+    frame_dropout: float = 0.0
+    cnn_dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    lstm_in_dropout: float = 0.0
+    lstm_out_dropout: float = 0.0
+    word_dropout: float = 0.0
+    whole_dropout: bool = False
     norm_decay: float = 0.999
+    norm_padding: bool = False
 
-
-PRESETS = {
-    "paper": JSFusionConfig("paper", feature_width=0, vocabulary_size=0),
-    "small": JSFusionConfig(
-        "small",
-        feature_width=0,
-        vocabulary_size=0,
-        frame_channels=128,
-        lstm=64,
-        joint=64,
-        conv=48,
-        head=(64, 64, 64),
-        dropout=0.2,
-        norm_decay=0.9,
-    ),
-}
-
-
-def preset(name: str, feature_width: int, vocabulary_size: int) -> JSFusionConfig:
-    """The configuration `name` for features of this width and a vocabulary of this size.
-
-    Raises:
-        JsfError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise JsfError(f"there is no preset '{name}', expected one of: {', '.join(PRESETS)}.")
-    return replace(PRESETS[name], feature_width=feature_width, vocabulary_size=vocabulary_size)
+    @property
+    def fills_blanks(self) -> bool:
+        """Whether the model predicts a word."""
+        return self.task == "fill-in-the-blank"

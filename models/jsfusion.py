@@ -30,31 +30,54 @@ class JSFusion(nn.Module):
         word_lengths: Tensor,
         video_index: Tensor,
         sentence_index: Tensor,
+        blanks: Tensor | None = None,
     ) -> Tensor:
-        """Encodes features [V, 40, D] and words [S, 40], and scores the pairs of the two index lists: [P].
+        """Encodes features [V, 40, D] and words [S, 40], and scores the pairs of the two index lists, as `Matcher`.
 
-        The encoders see all 40 steps; the matcher is cropped to the batch's longest video and sentence, which is exact.
+        What padding does not change is computed for as many steps as the batch's longest video and sentence have.
         """
         videos = self.frame_encoder(features, frame_lengths)
-        sentences = self.word_encoder(words, word_lengths)
+        sentences = self.encode_words(words, word_lengths)
+        return self.match(videos, frame_lengths, sentences, word_lengths, video_index, sentence_index, blanks)
+
+    def encode_words(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """Words [S, 40] and lengths [S] -> encoded sentences [S, M, J], cropped where that is exact."""
+        sentences: Tensor = self.word_encoder(words if self._whole else crop(words, lengths), lengths)
+        return sentences
+
+    @property
+    def _whole(self) -> bool:
+        """Whether padding counts: in training, where batch norm's statistics do not leave it out."""
+        return self.training and self.config.norm_padding
+
+    def match(
+        self,
+        videos: Tensor,
+        frame_lengths: Tensor,
+        sentences: Tensor,
+        word_lengths: Tensor,
+        video_index: Tensor,
+        sentence_index: Tensor,
+        blanks: Tensor | None = None,
+    ) -> Tensor:
+        """Scores encoded videos [V, 40, J] and sentences [S, M, J] as `Matcher` does, cropped where that is exact."""
+        if not self._whole:
+            videos = crop(videos, frame_lengths, self.config.left_padded)
+            sentences = crop(sentences, word_lengths)
         scores: Tensor = self.matcher(
-            crop(videos, frame_lengths),
-            frame_lengths,
-            crop(sentences, word_lengths),
-            word_lengths,
-            video_index,
-            sentence_index,
+            videos, frame_lengths, sentences, word_lengths, video_index, sentence_index, blanks
         )
         return scores
 
 
-def crop(encoded: Tensor, lengths: Tensor) -> Tensor:
+def crop(encoded: Tensor, lengths: Tensor, left_padded: bool = False) -> Tensor:
     """Drops the steps [B, N, J] that no member of the batch needs."""
-    return encoded[:, : crop_length(lengths.cpu().numpy())]
+    steps = crop_length(lengths.cpu().numpy(), even=left_padded)
+    return encoded[:, -steps:] if left_padded else encoded[:, :steps]
 
 
 def folded(model: JSFusion) -> JSFusion:
-    """A copy in eval mode with every batch norm folded into its product."""
+    """A copy in eval mode with the batch norm of every dense layer folded into its product."""
     model = copy.deepcopy(model).eval()
     for module in model.modules():
         if isinstance(module, Dense):

@@ -1,6 +1,5 @@
 """The Joint Semantic Tensor: every frame times every word, refined by attention (equations 2 and 3)."""
 
-import torch
 from torch import Tensor, nn
 
 from jsf.models.config import JSFusionConfig
@@ -12,15 +11,30 @@ class JointSemanticTensor(nn.Module):
 
     def __init__(self, config: JSFusionConfig) -> None:
         super().__init__()
-        width, decay = config.joint, config.norm_decay
-        self.d2 = Dense(width, width, decay)
-        self.w = Dense(width, 1, decay, torch.sigmoid)
-        self.d3 = Dense(width, width, decay)
-        self.d4 = Dense(width, width, decay)
+        self.padding = config.norm_padding
+        self.d2 = Dense(config.joint, config.refine, config)
+        self.w = Dense(config.refine, 1, config, "sigmoid")
+        self.d3 = Dense(config.joint, config.refine, config)
+        self.d4 = Dense(config.refine, config.refine, config)
 
-    def forward(self, frames: Tensor, words: Tensor, valid: Tensor) -> Tensor:
-        """frames [P, N, J], words [P, M, J], valid [P, N, M] bool -> joint tensor [P, N, M, J], zero elsewhere."""
+    def forward(self, frames: Tensor, words: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames [P, N, J], words [P, M, J], valid [P, N, M] bool -> joint tensor [P, N, M, R], attention [P, N, M].
+
+        Both are zero where not valid.
+        """
         t = frames[:, :, None] * words[:, None]  # [P, N, M, J]
-        attention = self.w(self.d2(t, valid), valid)  # [P, N, M, 1]
-        joint: Tensor = attention * self.d4(self.d3(t, valid), valid)
-        return joint * valid[..., None]
+        if self.training and not self.padding:  # the valid cells alone: most cells are padding, and batch norm skips it
+            joint, attention = self._refine(t[valid])
+            return _scatter(joint, valid), _scatter(attention, valid).squeeze(-1)
+        joint, attention = self._refine(t)
+        return joint * valid[..., None], attention.squeeze(-1) * valid
+
+    def _refine(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """[..., J] -> alpha * gamma [..., R], alpha [..., 1]."""
+        attention = self.w(self.d2(t))
+        return attention * self.d4(self.d3(t)), attention
+
+
+def _scatter(cells: Tensor, valid: Tensor) -> Tensor:
+    """Cells [K, C] to where valid [P, N, M] is true, zero elsewhere: [P, N, M, C]."""
+    return cells.new_zeros(*valid.shape, cells.shape[1]).index_put((valid,), cells)

@@ -1,30 +1,43 @@
-"""Words to joint space: a BLSTM over the sentence beside the word vectors, then D1w (section 3.2)."""
+"""Words to joint space: their context beside the word vectors, then D1w (section 3.2)."""
 
 import torch
 from torch import Tensor, nn
 
+from jsf.data.vocabulary import BLANK_ID
 from jsf.models.config import JSFusionConfig
-from jsf.models.layers import Dense, valid_steps
+from jsf.models.layers import Dense, Dropout, Recurrent, valid_steps
 
 
 class WordEncoder(nn.Module):
-    """x_w = [h_f; h_b; w], then D1w. The BLSTM runs over all steps; padded words are zero vectors (authors' code)."""
+    """x_w = [h; w], then D1w. h is a BLSTM over the sentence."""
 
     def __init__(self, config: JSFusionConfig) -> None:
         super().__init__()
+        self.skip, self.blank_hidden = config.word_skip, config.blank_hidden
         self.embedding = nn.Embedding(config.vocabulary_size, config.word_width, padding_idx=0)
-        self.dropout = nn.Dropout(config.dropout)
-        self.blstm = nn.LSTM(config.word_width, config.lstm, batch_first=True, bidirectional=True)
-        self.d1 = Dense(2 * config.lstm + config.word_width, config.joint, config.norm_decay)
         nn.init.normal_(self.embedding.weight[1:], std=config.word_width**-0.5)
-        for name, bias in self.blstm.named_parameters():
-            if name.startswith("bias_ih"):  # gates i, f, g, o: remember by default (authors' code)
-                bias.data[config.lstm : 2 * config.lstm] += 1.0
+        self.embedding_dropout = Dropout(config.embedding_dropout, config)
+        self.in_dropout = Dropout(config.lstm_in_dropout, config)
+        self.out_dropout = Dropout(config.lstm_out_dropout, config)
+        self.word_dropout = Dropout(config.word_dropout, config)
+        self.context: nn.Module
+        width, hidden = config.word_width, config.lstm
+        if config.word_context == "dense":
+            self.context, context = Dense(width, 2 * hidden, config), 2 * hidden
+        else:
+            both = config.word_context == "blstm"
+            self.context, context = Recurrent(width, hidden, bidirectional=both), hidden * (1 + both)
+        self.d1 = Dense(context + (width if self.skip else 0), config.joint, config)
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """words [B, M] integer ids, lengths [B] -> encoded words [B, M, J], zero past each length."""
+        """Words [B, M] integer ids, M <= 40, lengths [B] -> encoded words [B, M, J], zero where padded.
+
+        Cropping to the longest sentence changes nothing.
+        """
         valid = valid_steps(lengths, words.shape[1])
-        w = self.dropout(self.embedding(words)) * valid[..., None]  # [B, M, word_width]
-        h, _ = self.blstm(w)  # [B, M, 2 * lstm]
-        encoded: Tensor = self.d1(torch.cat([self.dropout(h), w], dim=-1), valid)
-        return encoded * valid[..., None]
+        seen = valid & (words != BLANK_ID) if self.blank_hidden else valid
+        w = self.embedding_dropout(self.embedding(words)) * seen[..., None]  # [B, M, word_width]
+        h = self.out_dropout(self.context(self.in_dropout(w)))
+        encoded: Tensor = self.d1(torch.cat([h, w], dim=-1) if self.skip else h, valid)
+        kept: Tensor = self.word_dropout(encoded) * valid[..., None]
+        return kept

@@ -19,11 +19,14 @@ from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256, write_json
 from jsf.data.vocabulary import Vocabulary
 
-SCHEMA = 1
+SCHEMA = 2
 PRECISIONS = ("fp32", "fp16")
 GRAPHS = ("frame_encoder", "word_encoder", "matcher", "matcher.buckets")
 STATIC_GRAPHS = GRAPHS[:3]
 """The graphs of which engines are built: the symbolic matcher is fixed per length first."""
+
+MAPS = ("attention", "stage1", "stage2", "stage3", "gate1", "gate2", "gate3")
+"""Values that a matcher graph names and does not put out: JST's weights, and CHD's stages and their gates."""
 
 EXPORT_AGAIN = "Export the bundle again: jsf export --ckpt best.pt"
 
@@ -33,9 +36,12 @@ class Manifest:
     """`manifest.json`.
 
     Attributes:
-        model: "jsfusion"; task: "retrieval"; preset: the name of the model's configuration.
+        model: "jsfusion".
+        task: "retrieval", "multiple-choice" or "fill-in-the-blank".
+        preset: the name of the model's configuration.
         feature_width: D of the feature sequences that the frame encoder takes.
         extractor: what made the features in training, as in `FeatureSequence.extractor`; "" where unknown.
+        left_padded: short videos are padded on the left.
         joint_width: the width of an encoded frame or word (D1).
         opset: the ONNX opset of the graphs.
         vocabulary: SHA-256 of vocabulary.json.
@@ -50,6 +56,7 @@ class Manifest:
     preset: str
     feature_width: int
     extractor: str
+    left_padded: bool
     joint_width: int
     opset: int
     vocabulary: str
@@ -156,7 +163,7 @@ def _manifest(path: Path) -> Manifest:
         raise JsfError(f"{path} lacks: {', '.join(missing)}.")
     manifest = Manifest(**{f.name: value[f.name] for f in fields(Manifest)})
     pattern = Manifest(
-        model="", task="", preset="", feature_width=0, extractor="", joint_width=0, opset=0, vocabulary=""
+        "", "", "", feature_width=0, extractor="", left_padded=False, joint_width=0, opset=0, vocabulary=""
     )
     for name, expected in asdict(pattern).items():
         if type(value[name]) is not type(expected):

@@ -1,6 +1,6 @@
 """The matcher over any number of pairs, in batches cropped to the lengths that they need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,19 @@ JOINT_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Encoded:
-    """Encoded videos or sentences: values [B, 40, J] float32 or float16, lengths [B] int32."""
+    """Encoded videos or sentences.
+
+    Attributes:
+        values: [B, 40, J] float32 or float16.
+        lengths: [B] int32.
+        left_padded: the valid steps are the last ones.
+        blanks: [B] int32, the position of each sentence's blank, for fill-in-the-blank.
+    """
 
     values: npt.NDArray[Any]
     lengths: npt.NDArray[np.int32]
+    left_padded: bool = False
+    blanks: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         """How many there are."""
@@ -33,7 +42,7 @@ def match(
     video_index: npt.NDArray[np.integer[Any]],
     sentence_index: npt.NDArray[np.integer[Any]],
 ) -> npt.NDArray[np.float32]:
-    """Scores pair p = (video_index[p], sentence_index[p]): [P] float32, with a progress bar.
+    """Scores pair p = (video_index[p], sentence_index[p]), with a progress bar: [P] float32, or [P, |V|] of words.
 
     A symbolic matcher gets pairs of similar lengths together, and of each only the steps that they need. A static one
     gets the whole collection every time where its `limits` allow, so that a backend can keep it on its device.
@@ -42,13 +51,13 @@ def match(
     whole = not symbolic and len(videos) <= matcher.limits.get("V", 0) and len(sentences) <= matcher.limits.get("S", 0)
     order = np.lexsort((sentences.lengths[sentence_index], videos.lengths[video_index]))
     cells = (
-        crop_length(videos.lengths) * crop_length(sentences.lengths)
+        crop_length(videos.lengths, videos.left_padded) * crop_length(sentences.lengths)
         if symbolic
         else videos.values.shape[1] * sentences.values.shape[1]
     )
     fitting = JOINT_BYTES // (cells * videos.values.shape[2] * 4)
     batch = max(1, matcher.limits.get("P", fitting))
-    scores = np.empty(len(order), np.float32)
+    outputs = []
     starts = range(0, len(order), batch)
     for start in track(starts, "matching", len(starts)):
         rows = order[start : start + batch]
@@ -65,7 +74,12 @@ def match(
             "video_index": v.astype(np.int32),
             "sentence_index": s.astype(np.int32),
         }
-        scores[rows] = matcher.run(inputs)["scores"]
+        if some_sentences.blanks is not None:
+            inputs["blanks"] = some_sentences.blanks
+        outputs.append(matcher.run(inputs)["scores"])
+    found: npt.NDArray[np.float32] = np.concatenate(outputs)
+    scores = np.empty_like(found)
+    scores[order] = found
     return scores
 
 
@@ -75,5 +89,10 @@ def _members(
     """The members that `index` names, each once, and the index into those."""
     rows, index = np.unique(index, return_inverse=True)
     lengths = encoded.lengths[rows]
-    steps = crop_length(lengths) if cropped else encoded.values.shape[1]
-    return Encoded(encoded.values[rows, :steps], lengths), index
+    steps = crop_length(lengths, encoded.left_padded) if cropped else encoded.values.shape[1]
+    values = encoded.values[rows, -steps:] if encoded.left_padded else encoded.values[rows, :steps]
+    return replace(encoded, values=values, lengths=lengths, blanks=_rows(encoded.blanks, rows)), index
+
+
+def _rows(values: npt.NDArray[np.int32] | None, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int32] | None:
+    return None if values is None else values[rows]

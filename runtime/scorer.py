@@ -1,27 +1,24 @@
 """The scorer: videos and sentences in, scores out, from a bundle and without PyTorch."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
-from jsf.data.sequence import FeatureSequence, check_features, pad, sample_steps
-from jsf.data.store import read_features
+from jsf.data.sequence import pad
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.bundle import Bundle, default_bundle
+from jsf.runtime.features import Video, model_features
 from jsf.runtime.graphs import load_graphs
 from jsf.runtime.matching import Encoded, match
 
-Video: TypeAlias = FeatureSequence | npt.NDArray[Any] | Path | str
-"""A video's features: in memory, [T, D] or a `FeatureSequence`, or as `video.npz` or `store.h5#video_id`."""
-
 ENCODE_BATCH = 32
-
-EXTRACT_AGAIN = "Extract it with the bundle's own: jsf extract VIDEO --bundle BUNDLE -o OUT.npz"
+FILLS = "fill-in-the-blank"
 
 
 class Scorer:
@@ -29,12 +26,14 @@ class Scorer:
 
     Attributes:
         bundle: what it was loaded from.
+        task: "retrieval", "multiple-choice" or "fill-in-the-blank"; the last scores words, the others pairs.
+        vocabulary: the words that the model knows.
         description: what runs where.
         extractor: what made the features that the model was trained on; "" where unknown.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
-        self.bundle = bundle
+        self.bundle, self.task, self.vocabulary = bundle, bundle.manifest.task, bundle.vocabulary
         self._graphs = load_graphs(bundle, device, precision)
         self.description = self._graphs.description
         self.extractor = bundle.manifest.extractor
@@ -66,18 +65,35 @@ class Scorer:
         sentences = dict.fromkeys(sentence for _, sentence in pairs)
         rows, columns = ({key: i for i, key in enumerate(distinct)} for distinct in (videos, sentences))
         for sentence in sentences:
-            self.bundle.vocabulary.encode(sentence)
-        return match(
-            self._graphs.matcher,
-            self.encode_videos(list(videos.values())),
-            self.encode_sentences(list(sentences)),
+            self.vocabulary.encode(sentence)
+        return self.match_pairs(
+            list(videos.values()),
+            list(sentences),
             np.array([rows[_key(video)] for video, _ in pairs]),
             np.array([columns[sentence] for _, sentence in pairs]),
         )
 
+    def match_pairs(
+        self,
+        videos: Sequence[Video],
+        sentences: Sequence[str],
+        rows: npt.NDArray[np.integer[Any]],
+        columns: npt.NDArray[np.integer[Any]],
+    ) -> npt.NDArray[np.float32]:
+        """Scores of video `rows[p]` with sentence `columns[p]`: [P].
+
+        Sentences without a known word all score the same.
+
+        Raises:
+            JsfError: the features are invalid, or the model fills blanks.
+        """
+        distinct, same = self.vocabulary.distinct(sentences)
+        encoded = self.encode_videos(videos), self.encode_sentences(distinct)
+        return match(self._graphs.matcher, *encoded, rows, same[columns])
+
     def score_matrix(self, videos: Sequence[Video], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Scores of every video with every sentence: [V, S]. Sentences without a known word all score the same."""
-        distinct, columns = self.bundle.vocabulary.distinct(sentences)
+        distinct, columns = self.vocabulary.distinct(sentences)
         return self.match_all(self.encode_videos(videos), self.encode_sentences(distinct))[:, columns]
 
     def match_all(self, videos: Encoded, sentences: Encoded) -> npt.NDArray[np.float32]:
@@ -85,19 +101,65 @@ class Scorer:
         rows, columns = np.divmod(np.arange(len(videos) * len(sentences)), len(sentences))
         return match(self._graphs.matcher, videos, sentences, rows, columns).reshape(len(videos), len(sentences))
 
+    def score_words(
+        self,
+        videos: Sequence[Video],
+        sentences: Sequence[str],
+        rows: npt.NDArray[np.integer[Any]],
+        columns: npt.NDArray[np.integer[Any]],
+    ) -> npt.NDArray[np.float32]:
+        """Scores of every word of the vocabulary for the blank of sentence `columns[p]` in video `rows[p]`: [P, |V|].
+
+        Raises:
+            JsfError: the features are invalid, a sentence has no blank, or the model does not fill blanks.
+        """
+        if self.task != FILLS:
+            raise JsfError(
+                f"{self.bundle.root} is a model for {self.task}: it does not fill blanks.",
+                f"Train one that does: jsf train --task {FILLS} ...",
+            )
+        words, lengths, blanks = self.vocabulary.encode_blanks(sentences)
+        batches = ((words[i], lengths[i]) for i in _slices(len(words), "encoding sentences"))
+        encoded = replace(self._encode(self._graphs.word_encoder, "words", batches), blanks=blanks)
+        return match(self._graphs.matcher, self.encode_videos(videos), encoded, rows, columns)
+
+    def fill(self, video: Video, sentence: str, top: int = 5) -> list[tuple[str, float]]:
+        """The most probable words for the sentence's blank `_____`, with their probabilities.
+
+        Raises:
+            JsfError: as `score_words`.
+        """
+        first = np.zeros(1, np.int32)
+        return self.vocabulary.most_probable(self.score_words([video], [sentence], first, first)[0], top)
+
     def encode_videos(self, videos: Sequence[Video]) -> Encoded:
         """Encodes videos, read a batch at a time.
 
         Raises:
             JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
         """
-        batches = (pad([self.features(video) for video in batch]) for batch in _batches(videos, "encoding videos"))
-        return self._encode(self._graphs.frame_encoder, "features", batches)
+        left = self.bundle.manifest.left_padded
+        parts = (videos[i] for i in _slices(len(videos), "encoding videos"))
+        batches = (pad([self.features(video) for video in part], left=left) for part in parts)
+        return replace(self._encode(self._graphs.frame_encoder, "features", batches), left_padded=left)
 
     def encode_sentences(self, sentences: Sequence[str]) -> Encoded:
-        """Encodes sentences; unknown words are dropped."""
-        batches = (self.bundle.vocabulary.encode_batch(batch) for batch in _batches(sentences, "encoding sentences"))
-        return self._encode(self._graphs.word_encoder, "words", batches)
+        """Encodes sentences; unknown words are dropped.
+
+        Raises:
+            JsfError: the model fills blanks, and does not score sentences.
+        """
+        if self.task == FILLS:
+            raise JsfError(
+                f"{self.bundle.root} is a model for {FILLS}: it scores words, not sentences.",
+                'Ask it for a word: jsf fill VIDEO "He shuts the _____"',
+            )
+        parts = (sentences[i] for i in _slices(len(sentences), "encoding sentences"))
+        return self._encode(self._graphs.word_encoder, "words", map(self.vocabulary.encode_batch, parts))
+
+    def features(self, video: Video) -> npt.NDArray[Any]:
+        """A video's features, as `model_features`."""
+        return model_features(video, self.bundle.manifest)
 
     def _encode(self, encoder: Graph, name: str, batches: Iterator[tuple[Any, npt.NDArray[np.int32]]]) -> Encoded:
         values, lengths = [], []
@@ -111,40 +173,12 @@ class Scorer:
         encoded.values.flags.writeable = False  # a backend may keep on its device what cannot change
         return encoded
 
-    def features(self, video: Video) -> npt.NDArray[Any]:
-        """A video's features [T, D], T <= 40, read where a file is named, and checked to be what the model takes.
-
-        Raises:
-            JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
-        """
-        if isinstance(video, (str, Path)):
-            video = read_features(str(video))
-        manifest = self.bundle.manifest
-        if isinstance(video, FeatureSequence):
-            if manifest.extractor and video.extractor and video.extractor != manifest.extractor:
-                raise JsfError(
-                    f"{video.source or 'the video'} was extracted by '{video.extractor}'; "
-                    f"this bundle was trained on features of '{manifest.extractor}'.",
-                    EXTRACT_AGAIN,
-                )
-            source, features = video.source, video.features
-        else:
-            source, features = "the video", video
-            check_features(features, source)
-        if features.shape[1] != manifest.feature_width:
-            raise JsfError(
-                f"{source or 'the video'} has features {features.shape[1]} wide; this bundle takes "
-                f"{manifest.feature_width}.",
-                EXTRACT_AGAIN,
-            )
-        return features[sample_steps(len(features))]  # many long videos would fill the memory
-
 
 def _key(video: Video) -> object:
     return str(video) if isinstance(video, (str, Path)) else id(video)
 
 
-def _batches(items: Sequence[Any], label: str) -> Iterator[Sequence[Any]]:
-    starts = range(0, len(items), ENCODE_BATCH)
+def _slices(count: int, label: str) -> Iterator[slice]:
+    starts = range(0, count, ENCODE_BATCH)
     for start in track(starts, label, len(starts)):
-        yield items[start : start + ENCODE_BATCH]
+        yield slice(start, start + ENCODE_BATCH)

@@ -1,13 +1,24 @@
 """Models and bundles that the tests share: tiny, with weights whose scores differ well beyond rounding."""
 
+import functools
+import json
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+
+def pytest_addoption(parser):
+    """`pytest -k golden --golden DIR` holds the models to other files of the authors' numbers."""
+    parser.addoption("--golden", type=Path, help="a folder of .json files, instead of tests/golden")
+
+
 WORDS = ("red", "blue", "circle", "square", "then", "a", "while", "rings")
+SIZES = {"word_width": 6, "frame_channels": 8, "lstm": 5, "joint": 8, "refine": 7, "conv": 6, "head": (6, 9, 8)}
+"""Of tiny models: no two widths that meet are the same, but that D7's is D1's, as where blanks are filled."""
 
 
 def set_golden_weights(model, seed=1, gain=2.5):
@@ -32,6 +43,30 @@ def set_golden_weights(model, seed=1, gain=2.5):
 
 
 @pytest.fixture(scope="session")
+def official_variables():
+    """task -> the variables of the authors' graph of that task, by name, most widths 1/128."""
+    folder = Path(__file__).parent / "golden"
+
+    def make(task):
+        shapes = json.loads((folder / f"official-{task}.json").read_text())["variables"]
+        return {name: _variable(name, [_small(width) for width in shape]) for name, shape in shapes}
+
+    return make
+
+
+def _small(width):
+    """What is left of a width: 2176 -> 17, 1024 + 2176 -> 8 + 17; words 300 wide are 6 wide, and of 200 there are 9."""
+    return {300: 6, 300 + 512: 6 + 4, 200: 9, 1025: 8 + 1}.get(width, width if width < 128 else width // 128)
+
+
+def _variable(name, shape, gain=2.5):
+    z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    if name.endswith("moving_variance"):
+        return 1 + 0.1 * np.abs(z)
+    return 0.1 * z if z.ndim == 1 else gain * z / np.sqrt(np.prod(shape[:-1])).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
 def golden_weights():
     """The rule as a function: golden_weights(model) sets them and returns the model in eval mode."""
     return set_golden_weights
@@ -43,8 +78,37 @@ def tiny_model():
     from jsf.models.config import JSFusionConfig
     from jsf.models.jsfusion import JSFusion
 
-    sizes = {"word_width": 6, "frame_channels": 8, "lstm": 5, "joint": 8, "conv": 6, "head": (6, 6, 6)}
-    return set_golden_weights(JSFusion(JSFusionConfig("tiny", 12, len(WORDS) + 1, **sizes)))
+    return set_golden_weights(JSFusion(JSFusionConfig("tiny", 12, len(WORDS) + 1, **SIZES)))
+
+
+@pytest.fixture(scope="session")
+def tiny_variant():
+    """(preset, task, model="jsfusion") -> a checkpoint of that model at the tiny sizes; treat it as read-only."""
+    from jsf.data.blanks import BLANK
+    from jsf.data.vocabulary import Vocabulary
+    from jsf.models.checkpoint import Checkpoint
+    from jsf.models.jsfusion import JSFusion
+    from jsf.models.presets import preset
+
+    @functools.cache
+    def build(name, task, model="jsfusion"):
+        vocabulary = Vocabulary((BLANK, *WORDS) if task == "fill-in-the-blank" else WORDS)
+        config = replace(preset(name, task, 12, len(vocabulary), model), **SIZES)
+        return Checkpoint(set_golden_weights(JSFusion(config)), vocabulary, extractor="toy 1")
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def variant_bundle(tiny_variant, tmp_path_factory):
+    """As `tiny_variant`, exported: the bundle's folder; treat it as read-only."""
+    from jsf.export.bundle import export_bundle
+
+    @functools.cache
+    def export(*which):
+        return export_bundle(tiny_variant(*which), tmp_path_factory.mktemp("variant") / "bundle").root
+
+    return export
 
 
 @pytest.fixture(scope="session")

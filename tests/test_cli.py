@@ -85,6 +85,7 @@ class TestHelp:
         shown = jsf("--help")
         assert shown.status == 0
         assert {"demo", "extract", "train", "evaluate", "export", "build-engine", "score"} <= set(VERBS)
+        assert {"choose", "fill", "import-checkpoint"} <= set(VERBS)
         assert set(VERBS) <= set(re.findall(r"[\w-]+", shown.out))
 
     @pytest.mark.parametrize("verb", VERBS)
@@ -96,7 +97,9 @@ class TestHelp:
         assert len(options) > 3
         assert all(len(re.findall(r"[a-z]{2,}", option)) > 3 for option in options)
 
-    @pytest.mark.parametrize(("arguments", "named"), [(["export"], "--ckpt"), (["train", "-o", "run"], "--features")])
+    @pytest.mark.parametrize(
+        ("arguments", "named"), [(["export"], "--ckpt"), (["import-checkpoint", "x.npz"], "--vocabulary")]
+    )
     def test_a_missing_option_is_named(self, jsf, arguments, named):
         shown = jsf(*arguments)
         assert shown.status == 2
@@ -213,6 +216,117 @@ class TestScorePairs:
         assert "jsf score --pairs pairs.csv --features features.h5 -o scores.csv" in shown.err
 
 
+OPTIONS = ("blue square, then rings", SENTENCE, "a circle")
+
+
+class TestChoose:
+    """`jsf choose`, with a bundle for retrieval and one for multiple choice."""
+
+    @pytest.fixture(params=["retrieval", "multiple-choice"])
+    def root(self, request, tiny_bundle, variant_bundle):
+        return tiny_bundle if request.param == "retrieval" else variant_bundle("official", "multiple-choice")
+
+    def test_the_chosen_sentence_is_first(self, jsf, data, root):
+        shown = jsf("choose", "v1.npz", *OPTIONS, "--bundle", root)
+        assert shown.status == 0
+        assert shown.out.startswith("v1.npz")
+        rows = re.findall(r"│ (.+?) *│ +(-?\d+\.\d{4}) │ +(\d) │", shown.out)
+        scorer = Scorer.load(root)
+        expected = sorted(((scorer.score("v1.npz", text), text) for text in OPTIONS), reverse=True)
+        assert [text for text, *_ in rows] == [text for _, text in expected]
+        assert [float(score) for _, score, _ in rows] == pytest.approx([score for score, _ in expected], abs=1e-4)
+        assert [rank for *_, rank in rows] == ["1", "2", "3"]
+
+    def test_json(self, jsf, data, root):
+        shown = jsf("choose", "features.h5#v1", *OPTIONS[:2], "--bundle", root, "--json")
+        result = json.loads(shown.out)
+        assert set(result) == {"video", "backend", "chosen", "scores"}
+        first, second = result["scores"]
+        assert result["chosen"] == first["sentence"]
+        assert {first["sentence"], second["sentence"]} == set(OPTIONS[:2])
+        assert first["score"] > second["score"]
+
+    def test_unknown_words_are_named_once(self, jsf, bundle, data):
+        shown = jsf("choose", "v0.npz", "a purple circle", "a purple square danced")
+        assert "words that the model does not know are left out: purple, danced\n" in shown.err
+
+
+class TestFill:
+    """`jsf fill`."""
+
+    FILL = ("fill", "v1.npz", "a red _____ then rings")
+
+    @pytest.fixture
+    def root(self, variant_bundle):
+        return variant_bundle("official", "fill-in-the-blank")
+
+    def test_five_words_with_their_probabilities(self, jsf, data, root):
+        shown = jsf(*self.FILL, "--bundle", root)
+        assert shown.status == 0
+        assert shown.out.startswith('"a red _____ then rings"')
+        rows = re.findall(r"│ (\S+) *│ +(\d+\.\d) % │", shown.out)
+        expected = Scorer.load(root).fill("v1.npz", "a red _____ then rings")
+        assert [word for word, _ in rows] == [word for word, _ in expected]
+        assert len(rows) == 5
+        assert [float(share) for _, share in rows] == pytest.approx([100 * share for _, share in expected], abs=0.06)
+
+    def test_json(self, jsf, data, root):
+        result = json.loads(jsf(*self.FILL, "--bundle", root, "--json", "--top", 99).out)
+        assert set(result) == {"video", "sentence", "backend", "words"}
+        assert {row["word"] for row in result["words"]} == {
+            "red",
+            "blue",
+            "circle",
+            "square",
+            "then",
+            "a",
+            "while",
+            "rings",
+        }
+        assert sum(row["probability"] for row in result["words"]) == pytest.approx(1)
+        assert len(json.loads(jsf(*self.FILL, "--bundle", root, "--json", "--top", 2).out)["words"]) == 2
+
+    def test_unknown_words_are_named(self, jsf, data, root):
+        shown = jsf("fill", "v0.npz", "a purple __ danced", "--bundle", root)
+        assert "words that the model does not know are left out: purple, danced\n" in shown.err
+        assert shown.out.splitlines()[1:] == jsf("fill", "v0.npz", "a _____", "--bundle", root).out.splitlines()[1:]
+
+
+class TestImportCheckpoint:
+    """`jsf import-checkpoint`."""
+
+    IMPORT = ("import-checkpoint", "weights.npz", "--vocabulary", "words.txt", "-o", "run/best.pt")
+
+    @pytest.fixture
+    def weights(self, jsf, official_variables):
+        np.savez("weights.npz", **official_variables("fill-in-the-blank"), global_step=np.int64(7))
+        Path("words.txt").write_text("<pad>\n<blank>\nred\nblue\ncircle\nsquare\nthen\na\nrings\n")
+
+    def test_it_says_what_it_found(self, jsf, weights):
+        shown = jsf(*self.IMPORT)
+        assert (shown.status, shown.err) == (0, "")
+        assert shown.out == "run/best.pt: fill-in-the-blank, features 17 wide, joint width 8, 8 words\n"
+        checkpoint = Checkpoint.load(Path("run/best.pt"))
+        assert checkpoint.vocabulary.words == ("_____", "red", "blue", "circle", "square", "then", "a", "rings")
+        assert checkpoint.model.config.preset == "official"
+
+    def test_json(self, jsf, weights):
+        assert json.loads(jsf(*self.IMPORT, "--json").out) == {
+            "checkpoint": "run/best.pt",
+            "task": "fill-in-the-blank",
+            "features": 17,
+            "joint": 8,
+            "words": 8,
+        }
+
+    def test_a_list_that_does_not_fit_leaves_nothing(self, jsf, weights):
+        Path("words.txt").write_text("red\nblue\n")
+        shown = jsf(*self.IMPORT)
+        assert shown.status == 1
+        assert "words.txt has 2 lines, expected 9" in shown.err
+        assert not Path("run").exists()
+
+
 class TestEvaluate:
     """`jsf evaluate`."""
 
@@ -224,7 +338,7 @@ class TestEvaluate:
         ]
         assert ["onnxruntime" in result.pop("backend") for result in results] == [True, False]
         assert results[0] == results[1]
-        assert results[0]["protocol"] == "3 videos, 4 sentences, ties averaged"
+        assert results[0]["protocol"] == "captions.csv: 3 videos, 1.33 captions each"
         found = results[0]["text_to_video"]
         assert (found["queries"], found["gallery"]) == (4, 3)
         assert results[0]["video_to_text"]["gallery"] == 4
@@ -235,9 +349,11 @@ class TestEvaluate:
     def test_a_table_beside_chance(self, jsf, bundle, data):
         shown = jsf(*self.ARGUMENTS)
         assert shown.status == 0
-        assert shown.out.startswith("3 videos, 4 sentences, ties averaged")
-        assert re.search(r"│ sentence -> video │ +[\d.]+ │", shown.out)
-        assert len(re.findall(r"│ +chance +│ +(33\.3|25\.0) │", shown.out)) == 2
+        assert shown.out.startswith("captions.csv: 3 videos, 1.33 captions each; ties averaged")
+        assert re.search(r"sentence -> video +┃ +95% +┃ +chance", shown.out)
+        number, between = r" +\d+\.\d │", r" +\d+\.\d to \d+\.\d │"
+        (chances,) = re.findall(rf"│ R@1 +│{number}{between} +(\d+\.\d) │{number}{between} +(\d+\.\d) │", shown.out)
+        assert chances[0] == "33.3"
 
     def test_one_at_a_time(self, jsf, bundle, data, tiny_checkpoint):
         shown = jsf(*self.ARGUMENTS, "--ckpt", tiny_checkpoint, "--bundle", bundle)
@@ -355,6 +471,28 @@ REFUSALS = {
     "an unknown device": ("score v0.npz red --device tpu", "device 'tpu' is not known, expected", ""),
     "no such precision": ("score v0.npz red --precision fp16", "has no fp16 graphs", "jsf build-engine --fp16"),
     "an unknown precision": ("score v0.npz red --precision fp8", "precision 'fp8' is not known, expected", ""),
+    "nothing to choose from": ("choose v0.npz red", "got 1 sentence, expected two or more", "jsf choose video.npz"),
+    "videos to choose from": ("choose v0.npz v1.npz red", "a sentence is expected in this place, and v1.npz is", "Add"),
+    "an option of unknown words": ("choose v0.npz red 'purple cow'", "none of the words of 'purple cow'", "vocabulary"),
+    "no video to choose for": ("choose gone.npz red blue", "gone.npz does not exist", "jsf extract"),
+    "a choice for what fills blanks": ("choose v0.npz red blue --bundle fills", "it scores words, not", "jsf fill"),
+    "a score for what fills blanks": ("score v0.npz red --bundle fills", "it scores words, not sentences", "jsf fill"),
+    "a blank for what does not": ("fill v0.npz 'a ___'", "it does not fill blanks", "--task fill-in-the-blank"),
+    "no blank": ("fill v0.npz 'a red circle' --bundle fills", "'a red circle' has no blank, expected one", "_____"),
+    "two blanks": ("fill v0.npz '__ red __' --bundle fills", "has 2 blanks, expected one", "_____"),
+    "a file as blank": ("fill v0.npz v1.npz --bundle fills", "v1.npz is a file", "Add one"),
+    "no weights": ("import-checkpoint gone.npz --vocabulary words -o x.pt", "gone.npz does not exist", ""),
+    "neither form of weights": (
+        "import-checkpoint words --vocabulary words -o x.pt",
+        "is neither an .npz",
+        "model.ckpt",
+    ),
+    "a text as weights": ("import-checkpoint text.npz --vocabulary words -o x.pt", "text.npz is not an .npz of", ""),
+    "features as weights": (
+        "import-checkpoint v0.npz --vocabulary words -o x.pt",
+        "no variable 'video_cnn",
+        "authors'",
+    ),
     "no table": ("score --pairs gone.csv --features features.h5 -o s.csv", "gone.csv does not exist", "video_id"),
     "no store for a table": ("score --pairs captions.csv --features text.npz -o s.csv", "not a feature store", ".npz"),
     "an output folder": ("score --pairs captions.csv --features features.h5 -o damaged", "is a folder", "-o"),
@@ -385,23 +523,25 @@ REFUSALS = {
         "gone is not a feature store",
         "HDF5",
     ),
+    "nothing to train on": ("train -o run", "nothing to train on was named", "--features and --captions"),
     "an option without value": (
         "train --features features.h5 --captions captions.csv --val-features features.h5 --val-captions captions.csv"
         " -o run --trainer devices",
-        "--trainer 'devices' has no '=', expected KEY=VALUE",
+        "'devices' has no '=', expected KEY=VALUE",
         "",
     ),
 }
 
 
 @pytest.fixture
-def mistakes(bundle, data, extractor, tiny_bundle, tiny_checkpoint, monkeypatch):
+def mistakes(bundle, data, extractor, tiny_bundle, variant_bundle, tiny_checkpoint, monkeypatch):
     """Files of all the wrong kinds, on a machine without a GPU."""
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     monkeypatch.setattr("jsf.export.engine.find_gpu", lambda: None)
     monkeypatch.setattr("jsf.runtime.backends.driver.find_gpu", lambda: None)
     Path("text.npz").write_text("neither,features\n1,2\n")
     shutil.copy(tiny_checkpoint, "best.pt")
+    Path("fills").symlink_to(variant_bundle("official", "fill-in-the-blank"))
     for name, file in (("damaged", "manifest.json"), ("changed", "fp32/frame_encoder.onnx")):
         shutil.copytree(tiny_bundle, name)
         Path(name, file).write_text("{")
@@ -435,6 +575,9 @@ TRAIN = "train --features features.h5 --captions captions.csv --val-features fea
         ("torch", "train", f"{EVALUATE} --ckpt best.pt"),
         ("torch", "train", f"{TRAIN} -o run"),
         ("lightning", "train", f"{TRAIN} -o run"),
+        ("onnxruntime", "cpu", "choose v0.npz red blue"),
+        ("onnxruntime", "cpu", "fill v0.npz 'a __' --bundle fills"),
+        ("torch", "train", "import-checkpoint v0.npz --vocabulary words -o x.pt"),
         ("torch", "export", "export --ckpt best.pt"),
         ("onnx", "export", "export --ckpt best.pt"),
         ("onnxscript", "export", "export --ckpt best.pt"),

@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from jsf.cli import app
 from jsf.data.sequence import FeatureSequence
 from jsf.runtime.bundle import Bundle
 from jsf.runtime.scorer import Scorer
@@ -122,7 +123,10 @@ def test_every_module_imports_in_the_base_install() -> None:
     assert {name: why for name, why in failures.items() if not name.startswith(NEED_TORCH)} == {}
 
 
-@pytest.mark.parametrize("verb", ["", "demo", "extract", "train", "evaluate", "export", "build-engine", "score"])
+VERBS = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help_works_in_the_base_install(verb: str) -> None:
     result = run(COMMAND, extras(), *verb.split(), "--help")
     assert result.returncode == 0, result.stderr

@@ -79,6 +79,26 @@ def test_score(bundle, features):
     assert len(scores) == 2
 
 
+@pytest.mark.parametrize("task", ["retrieval", "multiple-choice"])
+def test_choose(task, tiny_bundle, variant_bundle, features):
+    root = tiny_bundle if task == "retrieval" else variant_bundle("official", task)
+    video, sentences = features / "v0.npz", ("a red circle", "blue rings")
+    found = jsf("choose", video, *sentences, "--bundle", root, "--device", "cpu", "--json")
+    assert found.returncode == 0, found.stderr
+    scores = {row["sentence"]: row["score"] for row in json.loads(found.stdout)["scores"]}
+    scorer = Scorer.load(root, "cpu")
+    assert scores == pytest.approx({text: scorer.score(video, text) for text in sentences}, abs=1e-5)
+
+
+def test_fill(variant_bundle, features):
+    root, video, sentence = variant_bundle("official", "fill-in-the-blank"), features / "v2.npz", "a red _____"
+    found = jsf("fill", video, sentence, "--bundle", root, "--device", "cpu", "--json")
+    assert found.returncode == 0, found.stderr
+    words = {row["word"]: row["probability"] for row in json.loads(found.stdout)["words"]}
+    assert words == pytest.approx(dict(Scorer.load(root, "cpu").fill(video, sentence)), abs=1e-5)
+    assert len(words) == 5
+
+
 def test_score_pairs(bundle, features, captions, tmp_path):
     out = tmp_path / "scores.csv"
     found = jsf("score", "--pairs", captions, "--features", features, "-o", out, "--bundle", bundle)

@@ -1,13 +1,18 @@
 """What a training run refuses, before it begins."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
+from jsf.data.lengths import MIN_STEPS
+from jsf.data.sequence import MAX_STEPS
+from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.checkpoint import Checkpoint
+from jsf.models.config import JSFusionConfig
 from jsf.models.jsfusion import JSFusion
-from jsf.training.batches import Captions
+from jsf.training.recipe import Recipe
 from jsf.training.run import BEST, LAST, LOG
 
 RESERVED = {
@@ -70,11 +75,42 @@ def check_options(options: dict[str, Any]) -> None:
         raise JsfError(f"precision {options['precision']} is not trained.", "Use --trainer precision=bf16-mixed.")
 
 
-def check_same_features(split: Captions, val: Captions) -> None:
-    """Raises JsfError unless both splits have features of one width and one extractor."""
-    ours, theirs = (split.width, split.store.extractor), (val.width, val.store.extractor)
+def check_recipe(recipe: Recipe) -> None:
+    """Raises JsfError for a recipe that cannot be followed."""
+    least = {"epochs": 1, "validate_every": 1, "patience": 1, "batch": 2, "candidates": 2}
+    for name, number in asdict(recipe).items():
+        if number < least.get(name, 0):
+            raise JsfError(f"{name} is {number}, expected {least.get(name, 0)} or more.")
+    aided = [name for name in ("mined", "alone", "distill") if getattr(recipe, name)]
+    if aided and not recipe.alignment:
+        raise JsfError(
+            f"{', '.join(aided)} rests on the alignment of the encodings, whose weight is 0.", "Set alignment."
+        )
+    if (frames := recipe.matched_frames) not in (0, *range(MIN_STEPS + 1, MAX_STEPS + 1, 2)):
+        raise JsfError(
+            f"matched_frames is {frames}, expected 0, or an even number from {MIN_STEPS + 1} to {MAX_STEPS}."
+        )
+    if recipe.alone >= recipe.epochs:
+        raise JsfError(f"all {recipe.epochs} epochs are alone: no pair would be matched.", "Set fewer, or more epochs.")
+
+
+def check_model(config: JSFusionConfig) -> None:
+    """Raises JsfError for a configuration whose widths do not fit."""
+    if len(config.head) != 3:
+        raise JsfError(f"head is {config.head}, expected the widths of D5, D6 and D7.")
+    if config.fills_blanks and config.head[2] != config.joint:
+        raise JsfError(
+            f"D7 is {config.head[2]} wide, the blank's encoding {config.joint}; their sum needs one width.",
+            "Set joint and the last of head to the same.",
+        )
+
+
+def check_same_features(split: Split, val: Split) -> int:
+    """The width of both splits' features; raises JsfError unless it and the extractor are the same."""
+    ours, theirs = ((part.store.width(part.video_ids), part.store.extractor) for part in (split, val))
     if ours != theirs:
         raise JsfError(
             f"training features are {ours[0]} wide by '{ours[1]}', validation features {theirs[0]} by '{theirs[1]}'.",
             "Extract both with one extractor.",
         )
+    return ours[0]

@@ -1,8 +1,12 @@
-"""Training recipes, one per preset. A recipe is data, like the preset of the model that it trains."""
+"""Training recipes, one per preset and task. A recipe is data, like the preset of the model that it trains."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from jsf.data.errors import JsfError
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -10,57 +14,127 @@ class Recipe:
     """How a model is trained.
 
     Attributes:
-        epochs: passes over the captions.
+        epochs: passes over the examples.
+        validate_every: epochs from one validation to the next; the last epoch is validated too.
         patience: epochs without a better validation score after which training stops.
-        batch: captions a batch, each with its video; all batch x batch pairs are scored.
+        batch: examples a batch: captions with their videos, of which all pairs are scored; questions; or blanks.
         neighbours: captions of a batch that accompany each shuffled one because they share most words with it.
-        learning_rate: Adam's; it warms up over the first 5% of the steps and then follows a cosine, where `anneal`.
+        exchanges: copies of each caption with a word exchanged, which its video is to tell from it.
+        mined: wrong captions of each video, and wrong videos of each caption, that are matched: those whose encodings
+            align best; 0 matches all pairs of a batch.
+        alignment: weight of the alignment loss of the encodings; 0 leaves it out.
+        alone: epochs of the alignment loss alone, before the first pair is matched.
+        distill: weight of what the matcher's scores are to learn from the alignment: the order of all pairs of a batch.
+        matched_frames: encoded frames of each video that are matched, one of each part of it; 0 matches all.
+        frozen_words: word vectors stay as they were read.
+        open_vocabulary: the vocabulary has the words of the file of word vectors too, not those of the captions alone.
+        jitter: draw other steps of a video that is longer than 40 each time.
+        candidates: sentences scored with each video of a question (L in the paper).
+        learning_rate: Adam's; it warms up over the first 5% of the steps and then follows a cosine, where `anneal`,
+            else it is halved every 100,000 steps.
         anneal: whether it does.
         margin: Delta of the ranking loss.
         both_directions: rank sentences for a video too.
-        l2: lambda of equation 6.
+        contrastive: cross-entropy of the true pair among the wrong ones, instead of the ranking loss.
+        l2: lambda of equations 6 and 7.
+        checkpointing: keep no activations of JST and CHD for the way back: a fifth of the memory, a third more time.
         clip: limit of the gradient's global norm (5 in the authors' code).
         standardize: scale features by the training set's mean and standard deviation.
         min_count: a word enters the vocabulary when it occurs this often.
     """
 
     epochs: int = 30
+    validate_every: int = 1
     patience: int = 10
     batch: int = 10
     neighbours: int = 0
+    exchanges: int = 0
+    mined: int = 0
+    alignment: float = 0.0
+    alone: int = 0
+    distill: float = 0.0
+    matched_frames: int = 0
+    frozen_words: bool = False
+    open_vocabulary: bool = False
+    jitter: bool = False
+    candidates: int = 10
     learning_rate: float = 1e-4
     anneal: bool = False
     margin: float = 10.0
     both_directions: bool = False
+    contrastive: bool = False
     l2: float = 5e-4
+    checkpointing: bool = False
     clip: float = 5.0
     standardize: bool = False
     min_count: int = 4
 
 
-RECIPES = {
-    "paper": Recipe(),
-    "small": Recipe(
-        epochs=16,
-        patience=12,
-        batch=8,
-        neighbours=3,
-        learning_rate=1e-3,
-        anneal=True,
-        margin=1.0,
-        both_directions=True,
-        l2=0.0,
-        standardize=True,
-    ),
+_SMALL: dict[str, Any] = {
+    "epochs": 50,
+    "validate_every": 5,
+    "patience": 50,
+    "batch": 16,
+    "neighbours": 3,
+    "exchanges": 2,
+    "mined": 1,
+    "alignment": 2.0,
+    "alone": 20,
+    "jitter": True,
+    "learning_rate": 1e-3,
+    "anneal": True,
+    "contrastive": True,
+    "l2": 0.0,
+    "standardize": True,
 }
 
+RECIPES: dict[str, dict[str, Recipe]] = {
+    "retrieval": {"paper": Recipe(), "official": Recipe(l2=0.0), "small": Recipe(**_SMALL)},
+    "multiple-choice": {
+        "paper": Recipe(),
+        "official": Recipe(batch=32, candidates=5, l2=0.0),
+        "small": Recipe(**_SMALL),
+    },
+    "fill-in-the-blank": {
+        "paper": Recipe(batch=32),
+        "official": Recipe(batch=32, l2=0.0),
+        "small": Recipe(**{**_SMALL, "batch": 32}),
+    },
+}
+"""Task -> preset -> recipe. Sources: sections 3.5 and 3.6; the authors' code, whose L2 is never added to the loss."""
 
-def recipe(preset: str) -> Recipe:
-    """The recipe for a preset.
+
+def recipe(preset: str, task: str) -> Recipe:
+    """The recipe for a preset and a task.
 
     Raises:
-        JsfError: there is no such preset.
+        JsfError: there is no such task or preset.
     """
-    if preset not in RECIPES:
-        raise JsfError(f"there is no preset '{preset}', expected one of: {', '.join(RECIPES)}.")
-    return RECIPES[preset]
+    if task not in RECIPES:
+        raise JsfError(f"there is no task '{task}', expected one of: {', '.join(RECIPES)}.")
+    if preset not in RECIPES[task]:
+        raise JsfError(f"there is no preset '{preset}', expected one of: {', '.join(RECIPES[task])}.")
+    return RECIPES[task][preset]
+
+
+def overridden(value: Settings, settings: Mapping[str, Any]) -> Settings:
+    """A recipe or a configuration with some of its fields set.
+
+    Raises:
+        JsfError: a value is not of its field's type, or not one of those that the field may have.
+    """
+    kinds = get_type_hints(type(value))
+    for name, new in settings.items():
+        old = getattr(value, name)
+        if isinstance(old, tuple) and isinstance(new, list):
+            settings = {**settings, name: tuple(new)}
+        elif type(new) is not type(old) and not (isinstance(old, float) and type(new) is int):
+            raise JsfError(f"{name} is {new!r}, expected a {type(old).__name__} such as {old!r}.")
+        elif get_origin(kinds[name]) is Literal and new not in get_args(kinds[name]):
+            raise JsfError(f"{name} is {new!r}, expected one of: {', '.join(get_args(kinds[name]))}.")
+    return replace(value, **settings)  # type: ignore[type-var]
+
+
+def names(kind: Any) -> set[str]:
+    """The names of a configuration's fields."""
+    return {field.name for field in fields(kind)}

@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from jsf.data.files import replacing
 from jsf.models.checkpoint import Checkpoint
-from jsf.training.module import RetrievalModule
+from jsf.training.module import TrainingModule
 
 BEST, LAST, LOG = "best.pt", "last.ckpt", "metrics.jsonl"
 
@@ -28,7 +28,7 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class BestCheckpoint(Callback):
-    """Writes `best.pt` when the validation score rises, and `metrics.jsonl`, a line per epoch.
+    """Writes `best.pt` when the validation score rises, and `metrics.jsonl`, a line per epoch; stops a run in time.
 
     The history travels in Lightning's `last.ckpt`, so a resumed run continues it and never repeats an epoch's line.
 
@@ -50,17 +50,21 @@ class BestCheckpoint(Callback):
         self.history = state_dict["history"]
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Adds the epoch to the log; keeps the model if it is the best so far."""
-        assert isinstance(module, RetrievalModule)
+        """Adds the epoch to the log; keeps the model if it is the best so far; ends the run if no better one came."""
+        assert isinstance(module, TrainingModule)
         line = {"epoch": float(trainer.current_epoch)}
-        line.update({name: float(value) for name, value in trainer.callback_metrics.items()})
-        best = max((past["score"] for past in self.history), default=-1.0)
+        found = trainer.callback_metrics  # it keeps what the last validated epoch found
+        fresh = found if module.validated == trainer.current_epoch else {"loss": found["loss"]}
+        line.update({name: float(value) for name, value in fresh.items()})
+        best = max((past.get("score", -1.0) for past in self.history), default=-1.0)
         self.history.append(line)
+        ends = exhausted(self.history, module.recipe.patience)
+        trainer.should_stop |= trainer.strategy.reduce_boolean_decision(ends, all=False)
         if not trainer.is_global_zero:
             return
         with replacing(self.folder / LOG) as temporary:
             temporary.write_text("".join(json.dumps(past) + "\n" for past in self.history))
-        if line["score"] >= best:  # of equals the later one, whose loss is lower
+        if line.get("score", -1.0) >= best:  # of equals the later one, whose loss is lower
             recipe = {**asdict(module.recipe), "seed": module.seed}
             Checkpoint(module.model, module.vocabulary, self.extractor, line, recipe).save(self.folder / BEST)
 
@@ -70,7 +74,12 @@ class BestCheckpoint(Callback):
             print(f"interrupted; {self.folder} continues after its last whole epoch with --resume", file=sys.stderr)
 
 
+def exhausted(history: list[dict[str, float]], patience: int) -> bool:
+    """Whether the last epoch was validated, and `patience` epochs did not raise the score."""
+    scores = [line.get("score", -1.0) for line in history]
+    return scores[-1] >= 0 and len(scores) - 1 - scores.index(max(scores)) >= patience
+
+
 def stopped_early(log: Path, patience: int) -> bool:
-    """Whether a run's log ends with `patience` epochs that did not raise the score: resuming would train on."""
-    scores = [json.loads(line)["score"] for line in log.read_text().splitlines()] if log.is_file() else []
-    return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= patience
+    """Whether the run of this log ended before its last epoch: resuming would train on."""
+    return log.is_file() and exhausted([json.loads(line) for line in log.read_text().splitlines()], patience)

@@ -1,8 +1,9 @@
-"""`jsf train`: features and captions in, `best.pt` out."""
+"""`jsf train`: a split in, `best.pt` out."""
 
 import logging
 import warnings
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,53 +12,79 @@ import numpy.typing as npt
 import torch
 from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from torch.utils.data import DataLoader, TensorDataset
 
-from jsf.data.captions import read_captions
+from jsf.data.blanks import Blank
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
-from jsf.data.store import open_features
+from jsf.data.questions import Question
+from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
-from jsf.data.word_vectors import read_word_vectors
+from jsf.data.word_vectors import read_word_vectors, words_with_vectors
 from jsf.models.checkpoint import Checkpoint
-from jsf.models.config import preset as model_preset
+from jsf.models.config import JSFusionConfig
 from jsf.models.jsfusion import JSFusion
-from jsf.training.batches import Captions, ShuffledBatches
-from jsf.training.checks import check_options, check_same_features, check_same_run, make_folder, resume_from
-from jsf.training.module import RetrievalModule
-from jsf.training.recipe import Recipe
+from jsf.models.presets import preset as model_preset
+from jsf.training.batches import ShuffledBatches
+from jsf.training.checks import (
+    check_model,
+    check_options,
+    check_recipe,
+    check_same_features,
+    check_same_run,
+    make_folder,
+    resume_from,
+)
+from jsf.training.examples import Examples
+from jsf.training.fill_in_the_blank import BlankExamples
+from jsf.training.module import TrainingModule
+from jsf.training.multiple_choice import ChoiceExamples
+from jsf.training.recipe import Recipe, names, overridden
 from jsf.training.recipe import recipe as preset_recipe
+from jsf.training.retrieval import RetrievalExamples
 from jsf.training.run import BEST, LAST, LOG, BestCheckpoint, WholeFiles, stopped_early
+
+FILLS = "fill-in-the-blank"
+FIXED = {"preset", "task", "feature_width", "vocabulary_size", "unseen"}
+"""Fields of a model's configuration that the data and other options set."""
+
+EXAMPLES: dict[str, type[Examples]] = {
+    "retrieval": RetrievalExamples,
+    "multiple-choice": ChoiceExamples,
+    FILLS: BlankExamples,
+}
 
 FLOOR = 0.1
 """Least standard deviation that a dimension is divided by, relative to the median of all that vary."""
 
 
 def train(
-    features: Path,
-    captions: Path,
-    val_features: Path,
-    val_captions: Path,
+    split: Split,
+    val: Split,
     out: Path,
+    task: str = "retrieval",
     preset: str = "paper",
+    model: str = "jsfusion",
+    unseen: int = 0,
     word_vectors: Path | None = None,
-    epochs: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     resume: bool = False,
-    trainer_options: dict[str, Any] | None = None,
+    trainer_options: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """Trains a retrieval model and returns its best checkpoint, which lies in `out/best.pt`.
+    """Trains a model and returns its best checkpoint, which lies in `out/best.pt`.
 
     Args:
-        features: feature store of the training split.
-        captions: its captions table.
-        val_features: feature store of the split that chooses the epoch.
-        val_captions: its captions table.
+        split: captions, questions or blanks to train on, as the task needs them, with their features.
+        val: those that choose the epoch.
         out: the run's folder: best.pt, last.ckpt, metrics.jsonl.
-        preset: "paper" or "small".
+        task: "retrieval", "multiple-choice" or "fill-in-the-blank".
+        preset: "paper", "official" or "small".
+        model: "jsfusion", or the name of an ablation.
+        unseen: the last so many numbers of a frame are not looked at.
         word_vectors: in GloVe's text format; random where absent.
-        epochs: at most; the recipe's where absent.
+        settings: fields of the recipe or of the model's configuration, by name, instead of the preset's.
         seed: of weights, batches and dropout; a run on a CPU is reproducible from it.
         resume: continue the run in `out` after its last whole epoch.
         trainer_options: passed to Lightning's Trainer: precision, devices, strategy, accelerator, ...
@@ -66,30 +93,34 @@ def train(
         JsfError: the data, the preset or the options are wrong, or `out` holds a run and `resume` is not set.
     """
     last = resume_from(out, resume)
-    check_options(trainer_options or {})
-    recipe = preset_recipe(preset)
-    recipe = replace(recipe, epochs=epochs) if epochs else recipe
+    options = dict(trainer_options or {})
+    check_options(options)
+    for_recipe, for_model = _sorted(settings or {})
+    recipe = overridden(preset_recipe(preset, task), for_recipe)
+    check_recipe(recipe)
+    width = check_same_features(split, val)
+    vocabulary = _vocabulary(split, recipe, task, word_vectors)
+    config = model_preset(preset, task, width, len(vocabulary), model, unseen)
+    config = overridden(config, for_model)
+    check_model(config)
     seed_everything(seed, verbose=False)
-    table, store = read_captions(captions), open_features(features)
-    vocabulary = Vocabulary.build((caption.sentence for caption in table), recipe.min_count)
-    split = Captions(table, store, vocabulary)
-    model = JSFusion(model_preset(preset, split.width, len(vocabulary)))
+    network = JSFusion(config)
+    examples, held = (EXAMPLES[task](part, vocabulary, config, recipe) for part in (split, val))
     if recipe.standardize:
-        _standardize(model, split)
+        _standardize(network, split)
     if word_vectors:
-        _set_word_vectors(model, *read_word_vectors(word_vectors, vocabulary, model.config.word_width))
+        _set_word_vectors(network, *read_word_vectors(word_vectors, vocabulary, config.word_width))
+    network.word_encoder.embedding.requires_grad_(not recipe.frozen_words)
 
     if last:
-        check_same_run(out, model, vocabulary, {**asdict(recipe), "seed": seed})
+        check_same_run(out, network, vocabulary, {**asdict(recipe), "seed": seed})
         if stopped_early(out / LOG, recipe.patience):
             return Checkpoint.load(out / BEST)
-    val = Captions(read_captions(val_captions), open_features(val_features), vocabulary)
-    check_same_features(split, val)
-    trainer = _trainer(out, recipe, BestCheckpoint(out, store.extractor), trainer_options or {})
-    batches = ShuffledBatches(split, recipe.batch, recipe.neighbours, seed, trainer.world_size)
+    trainer = _trainer(out, recipe, BestCheckpoint(out, split.store.extractor), options)
+    batches = ShuffledBatches(examples, recipe.batch, seed, trainer.world_size)
     make_folder(out)
     trainer.fit(
-        RetrievalModule(model, recipe, vocabulary, val, seed),
+        TrainingModule(network, recipe, vocabulary, examples, held, seed),
         DataLoader(batches, batch_size=None),
         DataLoader(TensorDataset(torch.zeros(1)), batch_size=None),  # one validation step ranks the whole split
         ckpt_path=last,
@@ -98,11 +129,39 @@ def train(
     return Checkpoint.load(out / BEST)
 
 
-def _standardize(model: JSFusion, split: Captions) -> None:
+def _vocabulary(split: Split, recipe: Recipe, task: str, word_vectors: Path | None) -> Vocabulary:
+    vocabulary = Vocabulary.build(sentences(split), recipe.min_count, blank=task == FILLS)
+    if not recipe.open_vocabulary:
+        return vocabulary
+    if not word_vectors or task == FILLS:
+        raise JsfError("open_vocabulary needs --word-vectors, and a task that scores sentences.")
+    return Vocabulary(tuple(dict.fromkeys([*vocabulary.words, *words_with_vectors(word_vectors)])))
+
+
+def _sorted(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the recipe and of the model's configuration; raises JsfError for those of neither."""
+    free = names(JSFusionConfig) - FIXED
+    if unknown := sorted(set(settings) - names(Recipe) - free):
+        known = ", ".join(sorted(names(Recipe) | free))
+        raise JsfError(f"there is no setting {', '.join(unknown)}.", f"Settings are: {known}.")
+    recipe = {name: value for name, value in settings.items() if name in names(Recipe)}
+    return recipe, {name: value for name, value in settings.items() if name in free}
+
+
+def sentences(split: Split) -> Iterator[str]:
+    """The sentences of a split, whole: what its vocabulary is built from."""
+    for row in split.rows:
+        if isinstance(row, Question):
+            yield from row.options
+        else:
+            yield row.filled if isinstance(row, Blank) else row.sentence
+
+
+def _standardize(model: JSFusion, split: Split) -> None:
     """Sets the frame encoder's standardization to the training videos' statistics, one video in memory at a time."""
-    count, total, squares = 0, np.zeros(split.width), np.zeros(split.width)
-    origin = split.store.read(split.video_ids[0])[0].astype(np.float64)  # sums about it keep their digits
-    video_ids = list(dict.fromkeys(split.video_ids))
+    video_ids = split.video_ids
+    origin = split.store.read(video_ids[0])[0].astype(np.float64)  # sums about it keep their digits
+    count, total, squares = 0, np.zeros_like(origin), np.zeros_like(origin)
     for video_id in track(video_ids, "standardizing", len(video_ids)):
         steps = split.store.read(video_id) - origin
         count, total, squares = count + len(steps), total + steps.sum(0), squares + np.square(steps).sum(0)
@@ -112,8 +171,7 @@ def _standardize(model: JSFusion, split: Captions) -> None:
     # A dimension that hardly varies is noise: at unit variance it would overflow FP16. One that never does is zero.
     floor = FLOOR * np.median(deviation[varies]) if varies.any() else 1.0
     scale = np.where(varies, 1 / np.maximum(deviation, floor), 0.0)
-    model.frame_encoder.feature_mean.copy_(torch.from_numpy(origin + mean))
-    model.frame_encoder.feature_scale.copy_(torch.from_numpy(scale))
+    model.frame_encoder.standardize(torch.from_numpy(origin + mean), torch.from_numpy(scale))
 
 
 def _set_word_vectors(model: JSFusion, vectors: npt.NDArray[np.float32], found: npt.NDArray[np.bool_]) -> None:
@@ -126,7 +184,6 @@ def _trainer(out: Path, recipe: Recipe, best: BestCheckpoint, options: dict[str,
     warnings.filterwarnings("ignore", module="lightning")
     callbacks = [
         best,
-        EarlyStopping("score", mode="max", patience=recipe.patience),
         ModelCheckpoint(out, filename=Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True),
         RichProgressBar(console_kwargs={"stderr": True}),
     ]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+ABLATIONS = "lstm-fusion, jst-fc, jst-lstm, jst-max, jst-mean, no-attention, no-audio, vgg-no-audio"
+
 app = typer.Typer(
     help="Match video with language, frame by word, and carry the match to the edge.",
     no_args_is_help=True,
@@ -20,6 +22,11 @@ BundleOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine where there is a GPU, else the CPU.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: fp32 on a CPU, the smallest built on a GPU.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+TaskOption = Annotated[str, typer.Option(help="retrieval, multiple-choice or fill-in-the-blank.")]
+DatasetOption = Annotated[
+    str | None, typer.Option(help="A published data set: lsmdc or msrvtt; or folder, with train.csv, test.csv.")
+]
+RootOption = Annotated[Path | None, typer.Option(help="The data set's folder.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
 
 
@@ -58,14 +65,30 @@ def extract(
 
 @app.command()
 def train(
-    features: Annotated[Path, typer.Option(help="Training features: an HDF5 file or a folder of .npz.")],
-    captions: Annotated[Path, typer.Option(help="Training captions: a table key,vid_key,video_id,sentence.")],
-    val_features: Annotated[Path, typer.Option(help="Features of the videos that choose the epoch.")],
-    val_captions: Annotated[Path, typer.Option(help="Their captions.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; best.pt is written there.")],
-    preset: Annotated[str, typer.Option(help="paper (full size) or small (a laptop's CPU).")] = "paper",
+    features: Annotated[Path | None, typer.Option(help="Training features: an HDF5 file or a folder of .npz.")] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="Captions (key,vid_key,video_id,sentence), questions or blanks.")
+    ] = None,
+    val_features: Annotated[Path | None, typer.Option(help="Features of the videos that choose the epoch.")] = None,
+    val_captions: Annotated[
+        Path | None, typer.Option(help="Their captions; without, a tenth of the training videos is held out.")
+    ] = None,
+    dataset: DatasetOption = None,
+    root: RootOption = None,
+    training: Annotated[str | None, typer.Option(help="MSR-VTT's training list: 9k or 7k.")] = None,
+    task: TaskOption = "retrieval",
+    preset: Annotated[str, typer.Option(help="paper, official (the authors' code), or small (for a CPU).")] = "paper",
+    model: Annotated[str, typer.Option(help="jsfusion, or an ablation: " + ABLATIONS + ".")] = "jsfusion",
+    audio_width: Annotated[
+        int, typer.Option(help="How many of a frame's last numbers are sound: what no-audio leaves out.", min=0)
+    ] = 128,
     word_vectors: Annotated[Path | None, typer.Option(help="Word vectors in GloVe's text format.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many; default: the preset's.", min=1)] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another value of a recipe's or a model's setting, as KEY=VALUE: batch=16."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT.")] = False,
     trainer: Annotated[
         list[str] | None, typer.Option(help="Lightning's own, as KEY=VALUE: precision=bf16-mixed, devices=2.")
@@ -74,27 +97,38 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a model: RUN/best.pt is its best epoch."""
-    from jsf.verbs.train import show_training
+    from jsf.verbs.splits import named_dataset, training_splits
+    from jsf.verbs.train import key_value, show_training
 
-    data = {"features": features, "captions": captions, "val_features": val_features, "val_captions": val_captions}
-    how = {"preset": preset, "word_vectors": word_vectors, "epochs": epochs, "seed": seed, "resume": resume}
-    show_training(out, {**data, **how}, trainer or [], json)
+    data = named_dataset(dataset, root, task, training)
+    split, val = training_splits(features, captions, val_features, val_captions, data)
+    settings = dict(map(key_value, setting or [])) | ({"epochs": epochs} if epochs else {})
+    what = {"task": task, "preset": preset, "model": model, "unseen": audio_width if "no-audio" in model else 0}
+    how = {"word_vectors": word_vectors, "settings": settings, "seed": seed, "resume": resume}
+    show_training(split, val, out, {**what, **how, "trainer_options": dict(map(key_value, trainer or []))}, json)
 
 
 @app.command()
 def evaluate(
-    features: Annotated[Path, typer.Option(help="Features: an HDF5 file or a folder of .npz.")],
-    captions: Annotated[Path, typer.Option(help="Captions: a table key,vid_key,video_id,sentence.")],
+    features: Annotated[Path | None, typer.Option(help="Features: an HDF5 file or a folder of .npz.")] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="Captions (key,vid_key,video_id,sentence), questions or blanks.")
+    ] = None,
+    dataset: DatasetOption = None,
+    root: RootOption = None,
+    task: Annotated[str | None, typer.Option(help="Default: what the model was trained for, or the table is.")] = None,
     ckpt: Annotated[Path | None, typer.Option(help="A checkpoint, instead of a bundle.")] = None,
     bundle: BundleOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Rank every video for every sentence, and the other way: recall, median and mean rank."""
-    from jsf.verbs.evaluate import show_evaluation
+    """Measure a model: recall and ranks both ways, or the accuracy of its choices or of the words it fills in."""
+    from jsf.verbs.evaluate import open_scorer, show_evaluation
+    from jsf.verbs.splits import evaluation_split
 
-    show_evaluation(features, captions, ckpt, bundle, device, precision, json)
+    scorer = open_scorer(ckpt, bundle, device, precision)
+    show_evaluation(scorer, *evaluation_split(features, captions, dataset, root, task, scorer.task), json)
 
 
 @app.command()
@@ -147,6 +181,70 @@ def score(
         show_pairs(inputs or [], pairs, features, out, bundle, device, precision, json)
     else:
         show_scores(inputs or [], bundle, device, precision, json)
+
+
+@app.command()
+def explain(
+    video: Annotated[str, typer.Argument(help="video.npz, store.h5#id or a video file.")],
+    sentence: Annotated[str, typer.Argument(help="A sentence, with _____ for a model that fills blanks.")],
+    against: Annotated[str | None, typer.Option(help="Another sentence to draw beside it: a negative.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The picture: map.png, or .pdf, .svg.", show_default=False)
+    ] = None,
+    ckpt: Annotated[Path | None, typer.Option(help="A checkpoint, instead of a bundle.")] = None,
+    bundle: BundleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw what a score rests on: attention over frames and words, and what each stage lets through."""
+    from jsf.verbs.explain import show_explanation
+
+    show_explanation(video, sentence, against, out, ckpt, bundle, json)
+
+
+@app.command()
+def choose(
+    video: Annotated[str, typer.Argument(help="video.npz, store.h5#id or a video file.")],
+    sentences: Annotated[list[str], typer.Argument(metavar='"SENTENCE"...', help="Two or more sentences.")],
+    bundle: BundleOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Choose the sentence that fits a video best; the others follow, ranked."""
+    from jsf.verbs.choose import show_choice
+
+    show_choice(video, sentences, bundle, device, precision, json)
+
+
+@app.command()
+def fill(
+    video: Annotated[str, typer.Argument(help="video.npz, store.h5#id or a video file.")],
+    sentence: Annotated[str, typer.Argument(metavar='"SENTENCE"', help="A sentence with one blank: _____.")],
+    top: Annotated[int, typer.Option(help="How many words to show.", min=1)] = 5,
+    bundle: BundleOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Fill the blank of a sentence about a video: the most probable words."""
+    from jsf.verbs.fill import show_words
+
+    show_words(video, sentence, top, bundle, device, precision, json)
+
+
+@app.command()
+def import_checkpoint(
+    ckpt: Annotated[
+        Path, typer.Argument(help="The weights: an .npz of name -> array, or the prefix of a TensorFlow checkpoint.")
+    ],
+    vocabulary: Annotated[Path, typer.Option(help="Its words, one a line, in the order of their ids.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint to write: best.pt.")],
+    json: JsonOption = False,
+) -> None:
+    """Turn the authors' released weights into a checkpoint of jsf."""
+    from jsf.verbs.import_checkpoint import show_import
+
+    show_import(ckpt, vocabulary, out, json)
 
 
 def main() -> None:

@@ -82,12 +82,12 @@ def test_the_loss_is_measured_and_stands_in_the_manifest(bundle):
 
 def test_graphs_without_a_change_have_no_error(bundle):
     graphs = {name: bundle.graph("fp32", name) for name in GRAPHS}
-    error = score_error(graphs, graphs, generated_samples(bundle.manifest.feature_width, len(bundle.vocabulary)))
+    error = score_error(graphs, graphs, generated_samples(bundle.manifest, len(bundle.vocabulary)))
     assert error["score_error_max"] == 0
 
 
 def test_generated_samples_are_what_the_graphs_take(bundle):
-    samples = generated_samples(bundle.manifest.feature_width, len(bundle.vocabulary))
+    samples = generated_samples(bundle.manifest, len(bundle.vocabulary))
     valid = np.arange(40) < samples["word_lengths"][:, None]
     assert samples["features"].shape == (8, 40, bundle.manifest.feature_width)
     assert (samples["frame_lengths"].min(), samples["frame_lengths"].max()) == (1, 40)
@@ -96,7 +96,7 @@ def test_generated_samples_are_what_the_graphs_take(bundle):
 
 
 def test_lengths_mask_as_before(bundle):
-    samples = generated_samples(bundle.manifest.feature_width, len(bundle.vocabulary))
+    samples = generated_samples(bundle.manifest, len(bundle.vocabulary))
     lengths = samples["frame_lengths"]
     videos = graph(bundle, "frame_encoder").run({"features": samples["features"], "lengths": lengths})["videos"]
     sentences = graph(bundle, "word_encoder").run({"words": samples["words"], "lengths": lengths})["sentences"]

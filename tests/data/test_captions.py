@@ -19,8 +19,10 @@ EXPECTED = [Caption("video1", "a car, a truck"), Caption("video2", "a dog"), Cap
         "sentence\tkey\tvideo_id\na car, a truck\tret0\tvideo1\na dog\tret1\tvideo2\ntwo cars\tret2\tvideo1",
         '\ufeffvideo_id,sentence\r\nvideo1,"a car, a truck"\r\nvideo2, a dog \r\nvideo1,two cars\r\n',
         'video_id, sentence\nvideo1,"a car, a truck"\nvideo2, a dog\nvideo1, two cars\n',
+        "key\tvid_key\tdescription\n1\tvideo1\ta car, a truck\n2\tvideo2\ta dog\t\n3\tvideo1\ttwo cars\n",
+        'vid_key,video_id,sentence\nmsr1,video1,"a car, a truck"\nmsr2,video2,a dog\nmsr1,video1,two cars\n',
     ],
-    ids=["comma", "tab", "other columns, other order", "byte order mark and CRLF", "spaces after the commas"],
+    ids=["comma", "tab", "other columns, other order", "byte order mark and CRLF", "spaces", "LSMDC", "MSR-VTT"],
 )
 def test_tables(table: str, tmp_path: Path) -> None:
     path = tmp_path / "captions.csv"
@@ -48,12 +50,15 @@ def test_round_trip_through_a_csv_writer(rows: list[tuple[str, str]], tmp_path_f
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (b"", r"no column \['video_id', 'sentence'\]; its header is \[\]"),
+        (b"", r"no column \['video_id or vid_key', 'sentence or description'\]; its header is \[\]"),
         (b"video_id,sentence\n", "a header and no rows"),
-        (b"video,sentence\nvideo1,a car\n", r"no column \['video_id'\]"),
+        (b"video,sentence\nvideo1,a car\n", r"no column \['video_id or vid_key'\]"),
         (b"video_id,sentence\nvideo1,a car\nvideo2, \n", "line 3: 'sentence' is empty"),
         (b"video_id,sentence\nvideo1\n", "line 2: 'sentence' is empty"),
         (b"video_id,sentence\n,a car\n", "line 2: 'video_id' is empty"),
+        (b'video_id,sentence\nvideo1,"a\ncar"\n\nvideo2,\n', "line 5: 'sentence' is empty"),
+        (b"video_id,sentence\nvideo1,a car, a truck\n", r"line 2: more cells than the header has .*\[' a truck'\]"),
+        (b"vid_key\tdescription\nvid1\t \n", "line 2: 'description' is empty"),
         (b"video_id,sentence\nvideo1,\xff\n", "not a readable table"),
         (b'video_id,sentence\nvideo1,"a car\n', "not a readable table"),
     ],

@@ -5,8 +5,8 @@ from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
 from jsf.data.store import open_features
-from jsf.evaluation.metrics import Ranking
-from jsf.evaluation.retrieval import evaluate_retrieval, rank_both
+from jsf.evaluation.metrics import ranking, ranks
+from jsf.evaluation.retrieval import evaluate_retrieval, rank_both, score_retrieval
 
 COLOURS = ("red", "green", "blue")
 
@@ -45,13 +45,32 @@ def test_every_sentence_and_every_video_is_a_query_once(store):
     scorer = ColourScorer()
     result = evaluate_retrieval(scorer, captions, store)
     assert scorer.calls == [(3, [caption.sentence for caption in captions])]
-    assert result.text_to_video == Ranking(
-        queries=5, gallery=3, recall={1: 80.0}, median_rank=1.0, mean_rank=(4 * 1 + 2.5) / 5
-    )
+    found = result.text_to_video
+    assert (found.queries, found.gallery, found.recall) == (5, 3, {1: 80.0})
+    assert (found.median_rank, found.mean_rank) == (1.0, pytest.approx((4 * 1 + 2.5) / 5))
     # Green's one sentence ties with the wrong one; blue and red each find one of their two first.
-    assert result.video_to_text == Ranking(
-        queries=3, gallery=5, recall={1: pytest.approx(200 / 3), 5: 100.0}, median_rank=1.0, mean_rank=(1 + 1 + 1.5) / 3
-    )
+    found = result.video_to_text
+    assert (found.queries, found.gallery, found.recall) == (3, 5, {1: pytest.approx(200 / 3), 5: 100.0})
+    assert (found.median_rank, found.mean_rank) == (1.0, pytest.approx((1 + 1 + 1.5) / 3))
+
+
+def test_the_scores_are_at_hand_for_comparing_two_systems(store):
+    captions = [Caption("blue-clip", "red"), Caption("red-clip", "red"), Caption("blue-clip", "blue")]
+    scores, relevant = score_retrieval(ColourScorer(), captions, store)
+    assert scores.tolist() == [[0, 0, 1], [1, 1, 0]]
+    assert relevant.tolist() == [[True, False, True], [False, True, False]]
+    assert ranks(scores.T, relevant.T).tolist() == [2, 1, 1]
+    assert rank_both(scores, relevant) == evaluate_retrieval(ColourScorer(), captions, store)
+
+
+def test_sentences_of_one_video_are_resampled_together():
+    videos = np.repeat(np.arange(12), 10)
+    scores = np.random.default_rng(0).random((12, 12))[:, videos]
+    relevant = np.arange(12)[:, None] == videos
+    result = rank_both(scores, relevant)
+    assert result.text_to_video == ranking(scores.T, relevant.T, groups=videos)
+    assert result.text_to_video.interval != ranking(scores.T, relevant.T).interval
+    assert result.video_to_text == ranking(scores, relevant)
 
 
 def test_both_directions_of_a_matrix():

@@ -4,15 +4,15 @@ from jsf.data.vocabulary import Vocabulary
 from jsf.export.bundle import export_bundle
 from jsf.export.engine import build_engines
 from jsf.models.checkpoint import Checkpoint
-from jsf.models.config import preset
 from jsf.models.jsfusion import JSFusion
+from jsf.models.presets import preset
 from jsf.runtime.backends.sidecar import EngineSidecar
 
 
 def test_the_paper_preset_exports_and_builds_in_both_precisions(golden_weights, tmp_path):
     pytest.importorskip("tensorrt_rtx")
     vocabulary = Vocabulary(tuple(f"word{i}" for i in range(99)))
-    model = golden_weights(JSFusion(preset("paper", feature_width=2176, vocabulary_size=len(vocabulary))))
+    model = golden_weights(JSFusion(preset("paper", "retrieval", feature_width=2176, vocabulary_size=len(vocabulary))))
     bundle = export_bundle(Checkpoint(model, vocabulary), tmp_path / "bundle")
     assert max(bundle.manifest.parity.values()) < 1e-4
     for precision, wanted in (("fp32", "float32"), ("fp16", "float16")):

@@ -49,7 +49,7 @@ class Bomb:
 @pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(save, tmp_path):
     path, ran = tmp_path / "best.pt", tmp_path / "ran"
-    save({"format": 1, "config": Bomb(ran)}, path)
+    save({"format": 2, "config": Bomb(ran)}, path)
     with pytest.raises(JsfError, match=r"best.pt is not a jsf checkpoint"):
         Checkpoint.load(path)
     assert not ran.exists()
@@ -86,16 +86,16 @@ def with_config(**changes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda value: {**value, "format": 2}, "format 2; this jsf reads format 1"),
-        (without("format"), "format None; this jsf reads format 1"),
-        (lambda value: list(value), "format None; this jsf reads format 1"),
+        (lambda value: {**value, "format": 1}, "format 1; this jsf reads format 2"),
+        (without("format"), "format None; this jsf reads format 2"),
+        (lambda value: list(value), "format None; this jsf reads format 2"),
         (without("config"), "is damaged: 'config'"),
         (without("vocabulary"), "is damaged: 'vocabulary'"),
         (without("state_dict"), "is damaged: 'state_dict'"),
         (without("extractor"), "is damaged: 'extractor'"),
         (with_config(joint=9), "is damaged: .*JSFusion"),
         (with_config(joint=1 << 40), "is damaged: "),
-        (with_config(dropout=2.0), "is damaged: "),
+        (with_config(frame_dropout=2.0), "is damaged: "),
         (with_config(colour=1), "is damaged: .*colour"),
         (with_config(head=(6, 6)), "is damaged: "),
         (lambda value: {**value, "state_dict": {}}, "is damaged: .*JSFusion"),

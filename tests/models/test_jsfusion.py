@@ -1,13 +1,12 @@
 """The whole model: padding, batch norm, sizes and gradients."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from jsf.data.errors import JsfError
-from jsf.models.config import preset
 from jsf.models.jsfusion import JSFusion, folded
 from jsf.models.layers import MaskedBatchNorm, valid_steps
 
@@ -60,8 +59,8 @@ def test_running_statistics_move_in_training_and_stay_in_eval_mode(model):
     assert not any(torch.equal(value, before[name]) for name, value in statistics().items())
 
 
-def test_running_statistics_approach_those_of_the_valid_cells():
-    norm = MaskedBatchNorm(3, decay=0.5).double().train()
+def test_running_statistics_approach_those_of_the_valid_cells(tiny_model):
+    norm = MaskedBatchNorm(3, replace(tiny_model.config, norm_decay=0.5)).double().train()
     x, valid = torch.randn(2, 5, 3, dtype=torch.float64) * 4 + 7, valid_steps(torch.tensor([3, 1]), 5)
     for _ in range(60):
         normalized = norm(x, valid)
@@ -79,46 +78,9 @@ def test_gradients_reach_every_parameter(model):
     assert not model.word_encoder.embedding.weight.grad[0].any()  # padding is no word
 
 
-def test_the_paper_preset_has_the_sizes_of_table_1():
-    with torch.device("meta"):
-        model = JSFusion(preset("paper", feature_width=2176, vocabulary_size=1000))
-    shapes = {name: tuple(value.shape) for name, value in model.named_parameters() if value.ndim > 1}
-    assert shapes == {
-        "frame_encoder.convolutions.0.weight": (2048, 2176, 3),
-        "frame_encoder.convolutions.1.weight": (2048, 2048, 3),
-        "frame_encoder.convolutions.2.weight": (2048, 2048, 3),
-        "frame_encoder.d1.linear.weight": (512, 1024 + 2176),
-        "word_encoder.embedding.weight": (1000, 300),
-        "word_encoder.blstm.weight_ih_l0": (4 * 512, 300),
-        "word_encoder.blstm.weight_hh_l0": (4 * 512, 512),
-        "word_encoder.blstm.weight_ih_l0_reverse": (4 * 512, 300),
-        "word_encoder.blstm.weight_hh_l0_reverse": (4 * 512, 512),
-        "word_encoder.d1.linear.weight": (512, 1324),
-        "matcher.jst.d2.linear.weight": (512, 512),
-        "matcher.jst.w.linear.weight": (1, 512),
-        "matcher.jst.d3.linear.weight": (512, 512),
-        "matcher.jst.d4.linear.weight": (512, 512),
-        "matcher.chd.stages.0.convolution.weight": (256, 512, 3, 3),
-        "matcher.chd.stages.0.gate.weight": (1, 512, 3, 3),
-        "matcher.chd.stages.1.convolution.weight": (256, 256, 3, 3),
-        "matcher.chd.stages.1.gate.weight": (1, 256, 3, 3),
-        "matcher.chd.stages.2.convolution.weight": (256, 256, 3, 3),
-        "matcher.chd.stages.2.gate.weight": (1, 256, 3, 3),
-        "matcher.chd.d5.linear.weight": (256, 256),
-        "matcher.chd.d6.linear.weight": (256, 256),
-        "matcher.chd.d7.linear.weight": (128, 256),
-        "matcher.chd.d8.weight": (1, 128),
-    }
-
-
 def test_the_forget_gate_starts_at_one(tiny_model):
     hidden = tiny_model.config.lstm
-    fresh = JSFusion(tiny_model.config).word_encoder.blstm
+    fresh = JSFusion(tiny_model.config).word_encoder.context.lstm
     default = hidden**-0.5  # PyTorch draws each of the two biases within this of zero
     forget, others = fresh.bias_ih_l0[hidden : 2 * hidden], fresh.bias_ih_l0[2 * hidden :]
     assert (forget > 1 - default).all() and (others < default).all()
-
-
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(JsfError, match="no preset 'huge', expected one of: paper, small"):
-        preset("huge", feature_width=1, vocabulary_size=2)

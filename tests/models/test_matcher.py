@@ -20,21 +20,24 @@ def matcher(tiny_model):
     return copy.deepcopy(tiny_model.matcher).double()
 
 
-def encoded(seed, lengths, width=8):
-    """Encoded sequences [B, 40, J] as the encoders leave them: within (-1, 1), zero past each length."""
+def encoded(seed, lengths, left=False, width=8):
+    """Encoded sequences [B, 40, J] as the encoders leave them: within (-1, 1), zero where padded."""
     x = torch.from_numpy(np.random.default_rng(seed).uniform(-1, 1, (len(lengths), 40, width)))
-    return x * valid_steps(torch.tensor(lengths), 40)[..., None]
+    return x * valid_steps(torch.tensor(lengths), 40, left)[..., None]
 
 
-@pytest.mark.parametrize("steps", range(7, 41))
-def test_shrink_follows_the_length_formula_for_all_lengths_and_sizes(steps):
+@pytest.mark.parametrize(
+    ("steps", "left"), [*((n, False) for n in range(7, 41)), *((n, True) for n in range(8, 41, 2))]
+)
+def test_shrink_follows_the_length_formula_for_all_lengths_and_sizes(steps, left):
+    """With padding on the left the number of steps is even, as 40 is."""
     lengths = torch.arange(1, steps + 1)
-    valid, size = valid_steps(lengths, steps), steps
+    valid, size = valid_steps(lengths, steps, left), steps
     for stride in STRIDES:
-        valid = shrink(valid, stride)
+        valid = shrink(valid, stride, left)
         size = (size - 3) // stride + 1  # of a width-3 convolution without padding
         lengths = torch.tensor([max(1, n - 2) if stride == 1 else max(1, (n - 1) // 2) for n in lengths.tolist()])
-        assert valid.tolist() == valid_steps(lengths, size).tolist()
+        assert valid.tolist() == valid_steps(lengths, size, left).tolist()
 
 
 def test_forty_steps_shrink_to_38_36_and_17():
@@ -68,6 +71,34 @@ def test_a_crop_changes_nothing(matcher, training, lengths, data, seed):
     torch.testing.assert_close(cropped.state_dict(), whole.state_dict(), rtol=0, atol=1e-12)
     torch.testing.assert_close(cropped_gradients, gradients, rtol=1e-9, atol=1e-9)
     assert len(gradients) == (len(list(matcher.parameters())) if training else 0)
+
+
+@pytest.mark.parametrize("task", ["retrieval", "multiple-choice", "fill-in-the-blank"])
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.tuples(LENGTH, LENGTH), min_size=1, max_size=5), data=st.data(), seed=st.integers(0, 99))
+def test_an_even_crop_changes_nothing_where_padding_is_on_the_left(tiny_variant, task, lengths, data, seed):
+    matcher = copy.deepcopy(tiny_variant("official", task).model.matcher).double()
+    frames, words = zip(*lengths, strict=True)
+    n = data.draw(st.sampled_from(range(crop_length(np.array(frames), even=True), 41, 2)), "frames kept")
+    m = data.draw(st.integers(crop_length(np.array(words)), 40), "words kept")
+    videos, sentences = encoded(seed, frames, left=True), encoded(seed + 100, words)
+    blanks = None
+    if matcher.fills_blanks:
+        blanks = torch.tensor([data.draw(st.integers(0, count - 1), "blank") for count in words])
+    index, *sizes = torch.arange(len(frames)), torch.tensor(frames), torch.tensor(words)
+    with torch.no_grad():
+        whole = matcher(videos, sizes[0], sentences, sizes[1], index, index, blanks)
+        cropped = matcher(videos[:, 40 - n :], sizes[0], sentences[:, :m], sizes[1], index, index, blanks)
+    torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-12)
+
+
+def test_an_odd_crop_on_the_left_does_change_the_score(tiny_variant):
+    """A stride of 2 has a phase."""
+    matcher = copy.deepcopy(tiny_variant("official", "retrieval").model.matcher).double()
+    videos, sentences = encoded(0, [21], left=True), encoded(1, [9])
+    whole, _ = run(matcher, videos, [21], sentences, [9])
+    cropped, _ = run(matcher, videos[:, 40 - 23 :], [21], sentences, [9])
+    assert (whole - cropped).abs() > 1e-6
 
 
 def test_a_crop_below_a_valid_length_does_change_the_score(matcher):

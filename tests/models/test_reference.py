@@ -34,10 +34,10 @@ class Reference:
         v[length:] = 0
         h = v
         for i in range(3):
-            weight = self.weights[f"frame_encoder.convolutions.{i}.weight"]  # [out, in, 3]
+            weight = self.weights[f"frame_encoder.context.convolutions.{i}.weight"]  # [out, in, 3]
             past, future = np.vstack([0 * h[:1], h[:-1]]), np.vstack([h[1:], 0 * h[:1]])
             taps = zip((past, h, future), np.moveaxis(weight, 2, 0), strict=True)
-            h = relu(sum(x @ tap.T for x, tap in taps) + self.weights[f"frame_encoder.convolutions.{i}.bias"])
+            h = relu(sum(x @ tap.T for x, tap in taps) + self.weights[f"frame_encoder.context.convolutions.{i}.bias"])
         half = h.shape[1] // 2
         encoded = self.dense("frame_encoder.d1", np.hstack([h[:, :half] * sigmoid(h[:, half:]), v]))
         encoded[length:] = 0
@@ -46,7 +46,7 @@ class Reference:
     def lstm(self, x, suffix):
         """[40, W] -> [40, H], from the first row to the last; the four gates are i, f, g, o."""
         w_ih, w_hh, b_ih, b_hh = (
-            self.weights[f"word_encoder.blstm.{part}_l0{suffix}"]
+            self.weights[f"word_encoder.context.lstm.{part}_l0{suffix}"]
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         hidden = cell = np.zeros(w_hh.shape[1])
@@ -76,19 +76,19 @@ class Reference:
     def match(self, frames, n, words, m):
         """[40, J] and [40, J] -> a score."""
         t = frames[:, None] * words[None]  # equation 2
-        alpha = self.dense("matcher.jst.w", self.dense("matcher.jst.d2", t), sigmoid)
-        joint = alpha * self.dense("matcher.jst.d4", self.dense("matcher.jst.d3", t))  # equation 3
+        alpha = self.dense("matcher.fusion.jst.w", self.dense("matcher.fusion.jst.d2", t), sigmoid)
+        joint = alpha * self.dense("matcher.fusion.jst.d4", self.dense("matcher.fusion.jst.d3", t))  # equation 3
         joint[n:], joint[:, m:] = 0, 0
         for i, (stride, size) in enumerate(((1, 38), (1, 36), (2, 17))):
-            gate = sigmoid(self.convolve(f"matcher.chd.stages.{i}.gate", joint, stride))
-            joint = self.convolve(f"matcher.chd.stages.{i}.convolution", joint, stride) * gate  # equation 4
+            gate = sigmoid(self.convolve(f"matcher.fusion.chd.stages.{i}.gate", joint, stride))
+            joint = self.convolve(f"matcher.fusion.chd.stages.{i}.convolution", joint, stride) * gate  # equation 4
             assert joint.shape[:2] == (size, size)
             n, m = (max(1, k - 2) if stride == 1 else max(1, (k - 1) // 2) for k in (n, m))
             joint[n:], joint[:, m:] = 0, 0
         x = joint[:n, :m].mean((0, 1))
         for name in ("d5", "d6", "d7"):
-            x = self.dense(f"matcher.chd.{name}", x)
-        return (self.weights["matcher.chd.d8.weight"] @ x + self.weights["matcher.chd.d8.bias"]).item()
+            x = self.dense(f"matcher.head.{name}", x)
+        return (self.weights["matcher.head.d8.weight"] @ x + self.weights["matcher.head.d8.bias"]).item()
 
 
 @pytest.fixture(scope="module")

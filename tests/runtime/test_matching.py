@@ -1,5 +1,7 @@
 """Sorting pairs, cropping batches and splitting them changes no score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,8 @@ class RecordingMatcher(Graph):
     It records what it is given. `limits` are those of an engine; a symbolic one has none.
     """
 
-    def __init__(self, joint, limits=None, symbolic=False):
+    def __init__(self, joint, limits=None, symbolic=False, left=False):
+        self.left = left
         frames, words = ("frames", "words") if symbolic else (STEPS, STEPS)
         shapes = {"videos": ("V", frames, joint), "sentences": ("S", words, joint)}
         names = ("videos", "video_lengths", "sentences", "sentence_lengths", "video_index", "sentence_index")
@@ -39,7 +42,8 @@ class RecordingMatcher(Graph):
 
     def _run(self, arrays):
         self.runs.append(arrays)
-        return {"scores": np.array(list(map(self._score, *self._pairs(arrays))), np.float32)}
+        pairs = zip(*self._pairs(arrays), strict=True)
+        return {"scores": np.array([self._score(*pair, self.left) for pair in pairs], np.float32)}
 
     @staticmethod
     def _pairs(a):
@@ -47,21 +51,26 @@ class RecordingMatcher(Graph):
         return a["videos"][v], a["video_lengths"][v], a["sentences"][s], a["sentence_lengths"][s]
 
     @staticmethod
-    def _score(video, frames, sentence, words):
+    def _score(video, frames, sentence, words, left=False):
         assert frames <= len(video), "cropped below the true length"
         assert words <= len(sentence), "cropped below the true length"
-        return (video[:frames].astype(np.float64) @ sentence[:words].T).mean()
+        seen = video[len(video) - frames :] if left else video[:frames]
+        return (seen.astype(np.float64) @ sentence[:words].T).mean()
 
 
-def encoded(lengths, joint=4, seed=0):
+def encoded(lengths, joint=4, seed=0, left=False):
     """Encoded sequences of these lengths; what lies past a length is noise too, which nothing may read."""
     values = np.random.default_rng(seed).standard_normal((len(lengths), STEPS, joint)).astype(np.float32)
-    return Encoded(values, np.array(lengths, np.int32))
+    return Encoded(values, np.array(lengths, np.int32), left)
 
 
 def expected(videos, sentences, pairs):
-    score = RecordingMatcher._score
-    return [score(videos.values[v], videos.lengths[v], sentences.values[s], sentences.lengths[s]) for v, s in pairs]
+    return [
+        RecordingMatcher._score(
+            videos.values[v], videos.lengths[v], sentences.values[s], sentences.lengths[s], videos.left_padded
+        )
+        for v, s in pairs
+    ]
 
 
 def match_pairs(matcher, videos, sentences, pairs, batch_bytes=matching.JOINT_BYTES):
@@ -86,11 +95,11 @@ def bytes_of(pairs, joint):
     return pairs * STEPS * STEPS * joint * 4
 
 
-@given(task=tasks(), batch=st.integers(1, 5), symbolic=st.booleans())
-def test_every_pair_gets_its_own_score_however_batches_fall(task, batch, symbolic):
+@given(task=tasks(), batch=st.integers(1, 5), symbolic=st.booleans(), left=st.booleans())
+def test_every_pair_gets_its_own_score_however_batches_fall(task, batch, symbolic, left):
     frames, words, pairs = task
-    videos, sentences = encoded(frames), encoded(words, seed=1)
-    matcher = RecordingMatcher(4, symbolic=symbolic)
+    videos, sentences = encoded(frames, left=left), encoded(words, seed=1)
+    matcher = RecordingMatcher(4, symbolic=symbolic, left=left)
     scores = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 4))
     assert scores.dtype == np.float32
     assert scores == pytest.approx(expected(videos, sentences, pairs), abs=1e-5)
@@ -99,17 +108,19 @@ def test_every_pair_gets_its_own_score_however_batches_fall(task, batch, symboli
         assert max(len(run["video_index"]) for run in matcher.runs) <= batch
 
 
-@given(task=tasks(), batch=st.integers(1, 5))
-def test_a_symbolic_matcher_gets_no_step_and_no_member_that_its_batch_does_not_need(task, batch):
+@given(task=tasks(), batch=st.integers(1, 5), left=st.booleans())
+def test_a_symbolic_matcher_gets_no_step_and_no_member_that_its_batch_does_not_need(task, batch, left):
+    """But one frame more where the number of them must be even."""
     frames, words, pairs = task
-    matcher = RecordingMatcher(4, symbolic=True)
-    match_pairs(matcher, encoded(frames), encoded(words, seed=1), pairs, bytes_of(batch, 4))
+    matcher = RecordingMatcher(4, symbolic=True, left=left)
+    match_pairs(matcher, encoded(frames, left=left), encoded(words, seed=1), pairs, bytes_of(batch, 4))
     for run in matcher.runs:
         for values, sizes, index in (
             ("videos", "video_lengths", "video_index"),
             ("sentences", "sentence_lengths", "sentence_index"),
         ):
-            assert run[values].shape[1] == max(7, run[sizes].max())
+            steps = max(7, run[sizes].max())
+            assert run[values].shape[1] == steps + (steps % 2 if left and values == "videos" else 0)
             assert set(run[index]) == set(range(len(run[values])))
 
 
@@ -148,6 +159,24 @@ def test_an_engine_too_small_for_the_collection_gets_the_members_of_each_batch(s
         assert len(run["videos"]) <= limits["V"]
         assert len(run["sentences"]) <= limits["S"]
         assert run["videos"].shape[1] == STEPS
+
+
+@given(task=tasks(), batch=st.integers(1, 5), symbolic=st.booleans())
+def test_a_sentence_brings_its_blank_and_a_pair_gets_a_score_for_every_word(task, batch, symbolic):
+    frames, words, pairs = task
+    matcher = RecordingMatcher(4, symbolic=symbolic)
+
+    def run(inputs):
+        v, s = inputs["video_index"], inputs["sentence_index"]
+        at = inputs["blanks"][s]
+        return {"scores": np.stack([inputs["sentences"][s, at, 0], inputs["videos"][v, 0, 0]], axis=1)}
+
+    matcher.run = run
+    blanks = np.array([n // 2 for n in words], np.int32)
+    videos, sentences = encoded(frames), replace(encoded(words, seed=1), blanks=blanks)
+    scores = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 4))
+    v, s = np.array(pairs).T
+    assert np.array_equal(scores, np.stack([sentences.values[s, blanks[s], 0], videos.values[v, 0, 0]], axis=1))
 
 
 def test_encoded_values_keep_their_type():

@@ -53,7 +53,7 @@ def rig(monkeypatch, tiny_bundle, tmp_path):
 
 @pytest.fixture
 def samples(rig):
-    return generated_samples(rig.bundle.manifest.feature_width, len(rig.bundle.vocabulary))
+    return generated_samples(rig.bundle.manifest, len(rig.bundle.vocabulary))
 
 
 def encode(load, samples):

@@ -1,52 +1,117 @@
+"""Each loss equals its definition, term by term."""
+
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jsf.training.losses import ranking_loss
+from jsf.training.losses import choice_loss, contrastive_loss, ranking_loss
 
-VIDEOS = torch.tensor([0, 1, 0, 2, 3])
-SAME_VIDEO = VIDEOS[:, None] == VIDEOS[None, :]  # captions 0 and 2 describe one video
-
-
-def by_hand(scores, margin, both_directions):
-    terms = []
-    for true in range(len(VIDEOS)):
-        for wrong in range(len(VIDEOS)):
-            if VIDEOS[true] != VIDEOS[wrong]:
-                terms.append(max(0.0, margin + scores[wrong][true] - scores[true][true]))
-                if both_directions:
-                    terms.append(max(0.0, margin + scores[true][wrong] - scores[true][true]))
-    return sum(terms) / len(terms)
+MARGINS = st.sampled_from([0.2, 1.0, 10.0])
 
 
-@pytest.mark.parametrize("both_directions", [False, True])
-@pytest.mark.parametrize("margin", [0.2, 1.0, 10.0])
-def test_it_equals_a_double_loop(margin, both_directions):
-    scores = torch.randn(5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    expected = by_hand(scores.tolist(), margin, both_directions)
-    assert ranking_loss(scores, SAME_VIDEO, margin, both_directions).item() == pytest.approx(expected, rel=1e-12)
+@st.composite
+def batches(draw):
+    """Scores [V, S] and where they are wrong: V videos, their sentences, and up to four that describe none."""
+    videos, others = draw(st.integers(1, 5)), draw(st.integers(0, 4))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    scores = torch.randn(videos, videos + others, generator=generator, dtype=torch.float64)
+    wrong = torch.rand(scores.shape, generator=generator) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+    return scores, wrong.fill_diagonal_(False)
+
+
+def mean(terms):
+    return sum(terms) / len(terms) if terms else 0.0
+
+
+def cells(wrong):
+    return [(v, s) for v in range(wrong.shape[0]) for s in range(wrong.shape[1]) if wrong[v, s]]
+
+
+def of_a_video(scores, wrong, margin):
+    return [max(0.0, margin + scores[v][s] - scores[v][v]) for v, s in cells(wrong)]
+
+
+def of_a_sentence(scores, wrong, margin):
+    return [max(0.0, margin + scores[v][s] - scores[s][s]) for v, s in cells(wrong) if s < len(scores)]
+
+
+def surprise(true, others):
+    return math.log(sum(math.exp(score) for score in (true, *others))) - true
+
+
+@given(batches(), MARGINS, st.booleans())
+def test_the_ranking_loss_is_the_mean_hinge_of_every_wrong_pair(batch, margin, both_directions):
+    scores, wrong = batch
+    terms = of_a_sentence(scores.tolist(), wrong, margin)
+    if both_directions:
+        terms += of_a_video(scores.tolist(), wrong, margin)
+    assert ranking_loss(scores, wrong, margin, both_directions).item() == pytest.approx(mean(terms), rel=1e-12)
+
+
+@given(batches(), MARGINS)
+def test_the_choice_loss_is_the_mean_hinge_of_every_wrong_candidate(batch, margin):
+    scores, wrong = batch
+    assert choice_loss(scores, wrong, margin).item() == pytest.approx(
+        mean(of_a_video(scores.tolist(), wrong, margin)), rel=1e-12
+    )
+
+
+@given(batches())
+def test_the_contrastive_loss_is_the_cross_entropy_both_ways(batch):
+    values, wrong = batch
+    scores, size = values.tolist(), len(values)
+    by_video = [surprise(scores[v][v], [scores[i][s] for i, s in cells(wrong) if i == v]) for v in range(size)]
+    by_sentence = [surprise(scores[s][s], [scores[v][i] for v, i in cells(wrong) if i == s]) for s in range(size)]
+    expected = (mean(by_video) + mean(by_sentence)) / 2
+    assert contrastive_loss(values, wrong).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+LOSSES = {
+    "ranking": lambda scores, wrong: ranking_loss(scores, wrong, 10.0),
+    "choice": lambda scores, wrong: choice_loss(scores, wrong, 10.0),
+    "contrastive": contrastive_loss,
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@given(batch=batches())
+def test_a_gradient_reaches_the_wrong_pairs_and_the_true_ones_they_meet_alone(loss, batch):
+    scores, wrong = batch
+    scores.requires_grad_()
+    loss(scores, wrong).backward()
+    true = torch.eye(*scores.shape, dtype=torch.bool)
+    assert (scores.grad[wrong] > 0).all()
+    assert not scores.grad[~wrong & ~true].any()
+    met = wrong.any(1)  # a sentence is met by the wrong videos too, but for a question of candidates
+    if loss is not LOSSES["choice"]:
+        met = met | wrong[:, : len(wrong)].any(0)
+    assert (scores.grad.diagonal()[met] < 0).all()
+    assert not scores.grad.diagonal()[~met].any()
 
 
 def test_the_two_directions_differ():
     scores = torch.tensor([[2.0, 5.0], [0.0, 2.0]])  # video 0 takes sentence 1 from video 1
-    wrong = torch.eye(2).bool()
-    videos_of_a_sentence = ranking_loss(scores, wrong, 1.0, both_directions=False)
-    assert videos_of_a_sentence == (0 + 4) / 2
+    wrong = ~torch.eye(2).bool()
+    assert ranking_loss(scores, wrong, 1.0, both_directions=False) == (0 + 4) / 2
     assert ranking_loss(scores.T, wrong, 1.0, both_directions=False) == (4 + 0) / 2
     assert ranking_loss(scores, wrong, 1.0) == (0 + 4 + 4 + 0) / 4
 
 
-@pytest.mark.parametrize("both_directions", [False, True])
-def test_another_caption_of_the_same_video_is_never_wrong(both_directions):
-    scores = torch.zeros(5, 5, requires_grad=True)
-    ranking_loss(scores, SAME_VIDEO, 1.0, both_directions).backward()
-    assert scores.grad[0, 2] == scores.grad[2, 0] == 0
-    assert (scores.grad[~SAME_VIDEO] > 0).all()
-    assert (scores.grad.diagonal() < 0).all()
+def test_one_direction_does_not_see_sentences_that_describe_none():
+    scores = torch.tensor([[2.0, 0.0, 9.0], [0.0, 2.0, 9.0]], requires_grad=True)
+    wrong = ~torch.eye(2, 3).bool()
+    ranking_loss(scores, wrong, 3.0, both_directions=False).backward()
+    assert not scores.grad[:, 2].any()
+    assert ranking_loss(scores, wrong, 3.0) > ranking_loss(scores, wrong, 3.0, both_directions=False) == 1
 
 
-def test_a_batch_of_one_video_has_no_loss_and_still_a_gradient():
-    scores = torch.randn(3, 3, requires_grad=True)
-    loss = ranking_loss(scores, torch.ones(3, 3).bool(), 10.0)
-    loss.backward()
-    assert loss == 0
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_batch_without_a_wrong_pair_has_no_loss_and_still_a_gradient(loss):
+    scores = torch.randn(3, 5, requires_grad=True)
+    value = loss(scores, torch.zeros(3, 5).bool())
+    value.backward()
+    assert value == 0
     assert not scores.grad.any()

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from jsf.data.captions import read_captions
+from jsf.data.split import Split
 from jsf.data.store import open_features
 from jsf.data.vocabulary import Vocabulary
-from jsf.training.batches import Captions, ShuffledBatches
+from jsf.models.presets import preset as model_preset
+from jsf.training.batches import ShuffledBatches
 from jsf.training.losses import ranking_loss
 from jsf.training.recipe import recipe
+from jsf.training.retrieval import RetrievalExamples
 
 WIDTH = 128
 
@@ -53,19 +56,21 @@ class OrderBlind(nn.Module):
 
 def train_control(features: Path, captions: Path, preset: str, seed: int) -> OrderBlind:
     """Trains the control on a training split with the batches and the loss of a preset's recipe."""
-    how = recipe(preset)
+    how = recipe(preset, "retrieval")
     torch.manual_seed(seed)
     table = read_captions(captions)
     vocabulary = Vocabulary.build((caption.sentence for caption in table), how.min_count)
-    split = Captions(table, open_features(features), vocabulary)
-    model = OrderBlind(split.width, vocabulary).train()
+    split = Split(open_features(features), table)
+    width = split.store.width(split.video_ids)
+    examples = RetrievalExamples(split, vocabulary, model_preset(preset, "retrieval", width, len(vocabulary)), how)
+    model = OrderBlind(width, vocabulary).train()
     optimizer = torch.optim.Adam(model.parameters(), how.learning_rate)
-    batches = ShuffledBatches(split, how.batch, how.neighbours, seed)
+    batches = ShuffledBatches(examples, how.batch, seed)
     for batches.epoch in range(how.epochs):
         for batch in batches:
             pooled = batch.features.sum(1) / batch.frame_lengths[:, None]
             scores = model(pooled, _bags(batch.words, len(vocabulary)))
-            loss = ranking_loss(scores, batch.same_video, how.margin, how.both_directions)
+            loss = ranking_loss(scores, ~batch.describes, how.margin, how.both_directions)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

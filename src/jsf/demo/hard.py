@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jsf.data.captions import read_captions, read_table
+from jsf.data.captions import read_captions
+from jsf.data.columns import read_table
 from jsf.data.store import FeatureStore
-from jsf.evaluation.retrieval import MatrixScorer
+from jsf.evaluation.protocols import MatrixScorer
 
 
 def hard_negative_rates(scorer: MatrixScorer, captions: Path, negatives: Path, store: FeatureStore) -> dict[str, float]:
@@ -21,7 +22,7 @@ def hard_negative_rates(scorer: MatrixScorer, captions: Path, negatives: Path, s
     """
     wrong = read_table(negatives, ("key", "video_id", "sentence"))
     by_clip: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in wrong:
+    for _, row in wrong:
         by_clip[row["video_id"]][row["key"].rpartition("-")[2]] = row["sentence"]
     wins = defaultdict(list)
     for caption in read_captions(captions):

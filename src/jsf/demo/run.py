@@ -11,12 +11,14 @@ from jsf.data.captions import read_captions
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import read_json, write_json
+from jsf.data.split import Split
 from jsf.data.store import open_features
 from jsf.demo.hard import hard_negative_rates
 from jsf.demo.render import render
 from jsf.demo.scenes import generate
 from jsf.demo.search import Hit, search
-from jsf.evaluation.retrieval import MatrixScorer, Retrieval, evaluate_retrieval
+from jsf.evaluation.protocols import MatrixScorer
+from jsf.evaluation.retrieval import Retrieval, evaluate_retrieval
 from jsf.extraction import Extractor, default_extractor, extract_files
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note
@@ -117,8 +119,10 @@ def _train(clips: Path, features: Path, run: Path, seed: int) -> None:
 
     # The small preset's tensors are too small to share: a second thread brings little, and on a busy machine it costs.
     require("torch", "train").set_num_threads(1)
-    data = (features / "train", clips / "train.csv", features / "val", clips / "val.csv")
-    train(*data, run, preset=PRESET, seed=seed, resume=(run / LOG).is_file())
+    split, val = (
+        Split(open_features(features / name), read_captions(clips / f"{name}.csv")) for name in ("train", "val")
+    )
+    train(split, val, run, preset=PRESET, seed=seed, resume=(run / LOG).is_file())
 
 
 def _export(out: Path, report: Report) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsf.data.store import open_features
 from jsf.demo.scenes import TEMPLATES, Clip
-from jsf.evaluation.retrieval import MatrixScorer
+from jsf.evaluation.protocols import MatrixScorer
 
 
 @dataclass(frozen=True)

@@ -1,54 +1,99 @@
-"""`jsf evaluate`: the retrieval metrics of a checkpoint or a bundle."""
+"""`jsf evaluate`: a task's metrics, of a checkpoint or of a bundle."""
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from jsf.data.captions import read_captions, video_ids
+from jsf.data.datasets.tasks import as_blanks, as_captions, as_questions
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
-from jsf.data.store import open_features
-from jsf.evaluation.metrics import RECALLS, Ranking, chance
-from jsf.evaluation.retrieval import MatrixScorer, Retrieval, evaluate_retrieval
+from jsf.data.split import Split
+from jsf.evaluation.fill_in_the_blank import FilledBlanks, evaluate_fill_in_the_blank
+from jsf.evaluation.metrics import Accuracy, Ranking, chance
+from jsf.evaluation.multiple_choice import evaluate_multiple_choice
+from jsf.evaluation.retrieval import Retrieval, evaluate_retrieval
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note, print_json, print_table
 
 
-def show_evaluation(
-    features: Path, captions: Path, ckpt: Path | None, bundle: Path | None, device: str, precision: str, json: bool
-) -> None:
-    """Evaluates retrieval in both directions, and prints it beside chance.
+def open_scorer(ckpt: Path | None, bundle: Path | None, device: str, precision: str) -> Any:
+    """The scorer of a checkpoint or of a bundle.
 
     Raises:
-        JsfError: bad input.
+        JsfError: both are named, or the one cannot be opened.
     """
     if ckpt and bundle:
         raise JsfError("--ckpt and --bundle were both given.", "Evaluate one at a time.")
-    scorer = _checkpoint(ckpt, device, precision) if ckpt else Scorer.load(bundle, device, precision)
-    note(f"scoring with {scorer.description}")
-    table = read_captions(captions)
-    result = evaluate_retrieval(scorer, table, open_features(features))
-    protocol = f"{len(video_ids(table)):,} videos, {len(table):,} sentences, ties averaged"
-    if json:
-        print_json({"protocol": protocol, "backend": scorer.description, **asdict(result)})
-    else:
-        print_retrieval(result, protocol)
-
-
-def print_retrieval(result: Retrieval, title: str) -> None:
-    """Both directions, each beside what chance reaches."""
-    rows = []
-    for name, found in (("sentence -> video", result.text_to_video), ("video -> sentence", result.video_to_text)):
-        rows += [_row(name, found), _row("  chance", chance(found.queries, found.gallery))]
-    print_table(title, ("", *(f"R@{k}" for k in RECALLS), "MedR", "MeanR"), rows)
-
-
-def _row(name: str, ranking: Ranking) -> list[str]:
-    recalls = [f"{ranking.recall[k]:.1f}" if k in ranking.recall else "" for k in RECALLS]
-    return [name, *recalls, f"{ranking.median_rank:g}", f"{ranking.mean_rank:.1f}"]
-
-
-def _checkpoint(path: Path, device: str, precision: str) -> MatrixScorer:
+    if not ckpt:
+        return Scorer.load(bundle, device, precision)
     require("torch", "train")
     from jsf.training.scorer import CheckpointScorer
 
-    return CheckpointScorer.load(path, device, precision)
+    return CheckpointScorer.load(ckpt, device, precision)
+
+
+def show_evaluation(scorer: Any, split: Split, task: str, protocol: str, json: bool) -> None:
+    """Evaluates a task, and prints its metrics with their 95% intervals beside chance.
+
+    Raises:
+        JsfError: the rows are not of the task, or the model is not for it.
+    """
+    note(f"scoring with {scorer.description}")
+    result = measure(scorer, split, task)
+    if json:
+        values = {name: value for name, value in asdict(result).items() if name != "correct"}
+        print_json({"task": task, "protocol": protocol, "backend": scorer.description, **values})
+    elif isinstance(result, Retrieval):
+        print_retrieval(result, f"{protocol}; ties averaged")
+    else:
+        print_accuracy(result, f"{task}: {protocol}")
+
+
+def measure(scorer: Any, split: Split, task: str) -> Retrieval | Accuracy:
+    """The metrics of a task; questions and blanks are made of captions where the split has those.
+
+    Raises:
+        JsfError: as `show_evaluation`.
+    """
+    if task == "retrieval":
+        return evaluate_retrieval(scorer, as_captions(split.rows, "the table"), split.store)
+    if task == "multiple-choice":
+        return evaluate_multiple_choice(scorer, as_questions(split.rows, "the table"), split.store)
+    blanks = as_blanks(split.rows, set(scorer.vocabulary.words), "the table")
+    return evaluate_fill_in_the_blank(scorer, blanks, split.store)
+
+
+def print_retrieval(result: Retrieval, title: str) -> None:
+    """Both directions, beside what chance reaches."""
+    ways = (result.text_to_video, result.video_to_text)
+    guess = [_values(chance(ranking.queries, ranking.gallery)) for ranking in ways]
+    rows = []
+    for name in _values(ways[0]) | _values(ways[1]):
+        cells = [name]
+        for ranking, by_chance in zip(ways, guess, strict=True):
+            found, expected = _values(ranking).get(name), by_chance.get(name)
+            cells += (
+                (f"{found:.1f}", _between(ranking.interval[name]), f"{expected:.1f}")
+                if found is not None
+                else ("", "", "")
+            )
+        rows.append(cells)
+    print_table(title, ("", "sentence -> video", "95%", "chance", "video -> sentence", "95%", "chance"), rows)
+
+
+def print_accuracy(result: Accuracy, title: str) -> None:
+    """The accuracy beside chance, and how many answers cannot be known."""
+    rows = [("right", f"{result.accuracy:.1f}", _between(result.interval)), ("  chance", f"{result.chance:.1f}", "")]
+    if isinstance(result, FilledBlanks):
+        rows.insert(1, ("among the first 5", f"{result.top5:.1f}", _between(result.top5_interval)))
+        note(f"{result.unknown} of {result.questions} answers are not in the vocabulary, and count as wrong")
+    print_table(title, ("", "%", "95% interval"), rows)
+
+
+def _values(ranking: Ranking) -> dict[str, float]:
+    recalls = {f"R@{k}": recall for k, recall in ranking.recall.items()}
+    return {**recalls, "MedR": ranking.median_rank, "MeanR": ranking.mean_rank}
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.1f} to {interval[1]:.1f}"

@@ -11,7 +11,7 @@ from jsf.data.store import open_features
 from jsf.runtime.pairs import score_table
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note, print_json, print_table
-from jsf.verbs.videos import VideoReader
+from jsf.verbs.videos import VideoReader, check_sentence, note_unknown
 
 
 def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precision: str, json: bool) -> None:
@@ -26,14 +26,10 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
             'For example: jsf score video.npz "a car speeds toward a truck"',
         )
     *names, sentence = inputs
-    if len(sentence) < 256 and Path(sentence).is_file():  # a longer name is an error of the system
-        raise JsfError(
-            f"the last argument is the sentence, and {sentence} is a file.", 'Add one: "a car speeds toward a truck"'
-        )
+    check_sentence(sentence)
     scorer = Scorer.load(bundle, device, precision)
-    scorer.bundle.vocabulary.encode(sentence)
-    if unknown := scorer.bundle.vocabulary.unknown(sentence):
-        note(f"words that the model does not know are left out: {', '.join(unknown)}")
+    scorer.vocabulary.encode(sentence)
+    note_unknown(scorer.vocabulary, [sentence])
     note(f"scoring with {scorer.description}")
     videos, failures = _read(names, scorer, device)
     scores = scorer.score_pairs([(video, sentence) for video in videos.values()]).tolist() if videos else []

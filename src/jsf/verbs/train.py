@@ -1,4 +1,4 @@
-"""`jsf train`: features and captions to `best.pt`."""
+"""`jsf train`: a split to `best.pt`."""
 
 import json as json_module
 import os
@@ -7,10 +7,11 @@ from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
+from jsf.data.split import Split
 from jsf.verbs.output import note, print_json
 
 
-def show_training(out: Path, settings: dict[str, Any], trainer: list[str], json: bool) -> None:
+def show_training(split: Split, val: Split, out: Path, options: dict[str, Any], json: bool) -> None:
     """Trains, and prints the best epoch's validation metrics.
 
     Raises:
@@ -20,7 +21,7 @@ def show_training(out: Path, settings: dict[str, Any], trainer: list[str], json:
         require(package, "train")
     from jsf.training.train import train
 
-    checkpoint = train(out=out, trainer_options=dict(map(_option, trainer)), **settings)
+    checkpoint = train(split, val, out, **options)
     if os.environ.get("LOCAL_RANK", "0") != "0":  # of several processes, one speaks
         return
     best = {name: value for name, value in checkpoint.metrics.items() if name not in ("epoch", "loss", "score")}
@@ -31,10 +32,15 @@ def show_training(out: Path, settings: dict[str, Any], trainer: list[str], json:
     print(out / "best.pt")
 
 
-def _option(text: str) -> tuple[str, Any]:
+def key_value(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE` as a key and a value, which is JSON where it can be read as that, else text.
+
+    Raises:
+        JsfError: there is no "=".
+    """
     key, found, value = text.partition("=")
     if not found:
-        raise JsfError(f"--trainer {text!r} has no '=', expected KEY=VALUE, such as precision=bf16-mixed.")
+        raise JsfError(f"{text!r} has no '=', expected KEY=VALUE, such as precision=bf16-mixed.")
     try:
         return key, json_module.loads(value)
     except ValueError:

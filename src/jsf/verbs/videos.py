@@ -1,10 +1,12 @@
-"""Whatever a user names as a video: features in a file, or a video file."""
+"""Whatever a user names as a video or a sentence: features in a file, a video file, words."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
 from jsf.data.store import HDF5_SUFFIXES, read_features
+from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.bundle import Bundle
 from jsf.verbs.output import note
 
@@ -24,7 +26,7 @@ class VideoReader:
         path = Path(name)
         if path.is_dir():
             raise JsfError(f"{name} is a folder.", f"Name its files: {path / '*'}")
-        if path.suffix.lower() == ".npz" or Path(name.partition("#")[0]).suffix in HDF5_SUFFIXES:
+        if holds_features(name):
             return read_features(name)
         if not hasattr(self, "_extractor"):
             from jsf.extraction import Extractor
@@ -32,6 +34,25 @@ class VideoReader:
             self._extractor = Extractor.open(bundle_extractor(self._bundle), extraction_device(self._device))
             note(f"extracting with {self._extractor.graph.description}")
         return self._extractor.extract(path)
+
+
+def holds_features(name: str) -> bool:
+    """Whether this is the name of features, `video.npz` or `store.h5#id`, and not of a video file."""
+    return name.lower().endswith(".npz") or Path(name.partition("#")[0]).suffix in HDF5_SUFFIXES
+
+
+def check_sentence(text: str) -> None:
+    """Raises JsfError where what stands in a sentence's place is a file, as when a pattern names many videos."""
+    if len(text) < 256 and Path(text).is_file():  # a longer name is an error of the system
+        raise JsfError(
+            f"a sentence is expected in this place, and {text} is a file.", 'Add one: "a car speeds toward a truck"'
+        )
+
+
+def note_unknown(vocabulary: Vocabulary, sentences: Sequence[str]) -> None:
+    """Says which words of the sentences the model does not know."""
+    if unknown := dict.fromkeys(word for sentence in sentences for word in vocabulary.unknown(sentence)):
+        note(f"words that the model does not know are left out: {', '.join(unknown)}")
 
 
 def extraction_device(device: str) -> str:

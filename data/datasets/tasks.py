@@ -1,0 +1,60 @@
+"""Rows of a table as the rows that a task needs."""
+
+from collections.abc import Sequence
+
+from jsf.data.blanks import Blank, make_blanks
+from jsf.data.captions import Caption
+from jsf.data.errors import JsfError
+from jsf.data.questions import Question, sample_questions
+from jsf.data.tables import Row
+from jsf.data.vocabulary import Vocabulary
+
+
+def as_captions(rows: Sequence[Row], source: str) -> list[Caption]:
+    """The rows, which are captions; raises JsfError naming `source` otherwise."""
+    captions = [row for row in rows if isinstance(row, Caption)]
+    if not captions:
+        raise _wrong(rows, source, "captions")
+    return captions
+
+
+def as_questions(rows: Sequence[Row], source: str) -> list[Question]:
+    """The rows, which are questions, or five-option questions sampled from captions; raises JsfError otherwise."""
+    if captions := [row for row in rows if isinstance(row, Caption)]:
+        return sample_questions(captions)
+    questions = [row for row in rows if isinstance(row, Question)]
+    if not questions:
+        raise _wrong(rows, source, "questions or captions")
+    return questions
+
+
+def as_blanks(rows: Sequence[Row], known: set[str], source: str) -> list[Blank]:
+    """The rows, which are blanks, or captions of which one `known` word each is blanked; raises JsfError otherwise."""
+    if captions := [row for row in rows if isinstance(row, Caption)]:
+        return make_blanks(captions, known)
+    blanks = [row for row in rows if isinstance(row, Blank)]
+    if not blanks:
+        raise _wrong(rows, source, "blanks or captions")
+    return blanks
+
+
+def known_words(rows: Sequence[Row], source: str) -> set[str]:
+    """The vocabulary of training captions or blanks: the words that may be blanked."""
+    sentences = [
+        row.filled if isinstance(row, Blank) else row.sentence for row in rows if not isinstance(row, Question)
+    ]
+    if not sentences:
+        raise _wrong(rows, source, "blanks or captions")
+    return set(Vocabulary.build(sentences).words)
+
+
+def first_captions(captions: list[Caption]) -> list[Caption]:
+    """One caption a video, the first: a gallery like that of a test list with one caption each."""
+    first: dict[str, Caption] = {}
+    for caption in captions:
+        first.setdefault(caption.video_id, caption)
+    return list(first.values())
+
+
+def _wrong(rows: Sequence[Row], source: str, wanted: str) -> JsfError:
+    return JsfError(f"{source} holds {type(rows[0]).__name__.lower()}s; this task needs {wanted}.")

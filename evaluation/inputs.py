@@ -1,0 +1,52 @@
+"""What every evaluation checks before it starts, and hands to a scorer: each video and each sentence once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jsf.data.errors import JsfError
+from jsf.data.progress import track
+from jsf.data.sequence import sample_steps
+from jsf.data.store import FeatureStore
+from jsf.evaluation.protocols import Described
+
+
+def check_inputs(scorer: Described, store: FeatureStore, video_ids: Sequence[str]) -> None:
+    """Refuses what would fail late or give a number that means nothing.
+
+    Raises:
+        JsfError: there is nothing to evaluate, a video has no features, or another extractor made them than those that
+            the scorer was trained on.
+    """
+    if not video_ids:
+        raise JsfError("there is nothing to evaluate: the table has no rows.")
+    if scorer.extractor and store.extractor and scorer.extractor != store.extractor:
+        raise JsfError(
+            f"{store.path} was extracted by '{store.extractor}'; the model was trained on '{scorer.extractor}'.",
+            "Extract the videos again with the model's extractor.",
+        )
+    known = set(store.ids())
+    if absent := [video_id for video_id in video_ids if video_id not in known]:
+        raise JsfError(
+            f"{store.path} has no features of '{absent[0]}'; of {len(video_ids):,} videos {len(absent):,} are absent.",
+            "Extract the videos that the table names, or evaluate a table of the videos that are there.",
+        )
+
+
+def distinct(items: Iterable[str]) -> tuple[list[str], npt.NDArray[np.intp]]:
+    """Strings each once, in order of first appearance, and the index of each given one among them."""
+    first: dict[str, int] = {}
+    index = [first.setdefault(item, len(first)) for item in items]
+    return list(first), np.array(index, np.intp)
+
+
+def read_videos(store: FeatureStore, video_ids: Sequence[str]) -> list[npt.NDArray[Any]]:
+    """The features of each video, [T_i, D] with T_i <= 40: many long videos would fill the memory.
+
+    Raises:
+        JsfError: the features of a video are invalid.
+    """
+    reading = map(store.read, track(video_ids, "reading features", len(video_ids)))
+    return [features[sample_steps(len(features))] for features in reading]

@@ -1,0 +1,80 @@
+"""Models of every kind go the whole way: exported with parity, in half precision, as engines."""
+
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+
+from jsf.calibration.error import generated_samples
+from jsf.data.vocabulary import BLANK_ID
+from jsf.export.engine import build_engines
+from jsf.runtime.backends.sidecar import EngineSidecar
+from jsf.runtime.bundle import GRAPHS, MAPS, STATIC_GRAPHS, Bundle, graph_path
+
+VARIANTS = [
+    ("official", "multiple-choice"),
+    ("official", "fill-in-the-blank"),
+    ("paper", "fill-in-the-blank"),
+    ("paper", "retrieval", "lstm-fusion"),
+]
+
+
+@pytest.fixture(params=VARIANTS, ids=", ".join)
+def bundle(request, variant_bundle):
+    return Bundle.open(variant_bundle(*request.param))
+
+
+def test_every_graph_has_parity(bundle):
+    assert set(bundle.manifest.parity) == set(GRAPHS)
+    assert all(0 <= error < 1e-4 for error in bundle.manifest.parity.values())
+
+
+def test_the_manifest_says_what_the_model_takes(bundle):
+    manifest = bundle.manifest
+    assert manifest.left_padded == manifest.preset.startswith("official")
+    assert len(bundle.vocabulary) == (10 if manifest.task == "fill-in-the-blank" else 9)
+
+
+@pytest.mark.parametrize("name", ["matcher", "matcher.buckets"])
+def test_what_fills_blanks_takes_their_positions_and_gives_a_score_for_every_word(bundle, name):
+    graph = onnx.load(graph_path(bundle.root, "fp32", name)).graph
+    shapes = {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    fills = bundle.manifest.task == "fill-in-the-blank"
+    assert shapes.get("blanks") == (["S"] if fills else None)
+    assert shapes["scores"] == (["P", 10] if fills else ["P"])
+    named = {output for node in graph.node for output in node.output}
+    assert set(MAPS) & named == (set() if "lstm-fusion" in bundle.manifest.preset else set(MAPS))
+
+
+@pytest.fixture
+def half(bundle, tmp_path):
+    return Bundle.open(shutil.copytree(bundle.root, tmp_path / "bundle"))
+
+
+def test_half_precision_costs_little_and_builds_as_engines(half):
+    pytest.importorskip("tensorrt_rtx")
+    engines = build_engines(half, "fp16", "tensorrt-rtx")
+    assert [engine.stem for engine in engines] == list(STATIC_GRAPHS)
+    matcher = EngineSidecar.read(engines[2].with_suffix(".json"))
+    assert matcher.layers["float16"] > 2
+    if half.manifest.task == "fill-in-the-blank":
+        assert matcher.inputs["blanks"] == {"dtype": "int32", "shape": ["S"]}
+        assert matcher.outputs["scores"] == {"dtype": "float32", "shape": ["?", 10]}
+    loss = half.manifest.losses["fp16"]
+    assert loss["pairs"] == 64
+    assert 0 < loss["score_error_mean"] <= loss["score_error_max"] < 0.01 * loss["score_range"]
+
+
+def test_generated_samples_are_padded_as_the_model_takes_them(bundle):
+    samples = generated_samples(bundle.manifest, len(bundle.vocabulary))
+    order, lengths = np.arange(40), samples["frame_lengths"][:, None]
+    valid = order >= 40 - lengths if bundle.manifest.left_padded else order < lengths
+    assert np.array_equal(samples["features"].any(axis=2), valid)
+    assert ("blanks" in samples) == (bundle.manifest.task == "fill-in-the-blank")
+    if "blanks" in samples:
+        assert (samples["blanks"] < samples["word_lengths"]).all()
+        assert (samples["words"][np.arange(8), samples["blanks"]] == BLANK_ID).all()

@@ -1,0 +1,75 @@
+"""What fill-in-the-blank trains on: sentences with a blank, their answers, and the video of each."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from jsf.data.blanks import BLANK, FUNCTION_WORDS, Blank
+from jsf.data.captions import Caption
+from jsf.data.errors import JsfError
+from jsf.data.split import Split
+from jsf.data.vocabulary import BLANK_ID, Vocabulary
+from jsf.models.presets import preset
+from jsf.training.fill_in_the_blank import BlankExamples
+from jsf.training.recipe import Recipe
+
+VOCABULARY = Vocabulary((BLANK, "a", "b", "c", "d"))
+
+
+@pytest.fixture(scope="module")
+def of(varied):
+    """(rows) -> examples with `VOCABULARY`."""
+    config = preset("paper", "fill-in-the-blank", 2, len(VOCABULARY))
+    return lambda rows: BlankExamples(Split(varied.store, rows), VOCABULARY, config, Recipe())
+
+
+def test_a_batch_holds_the_blanks_with_their_answers_and_videos(of):
+    examples = of([Blank("v1", f"{BLANK} b", "a"), Blank("v2", f"d x {BLANK}", "c"), Blank("v1", f"a {BLANK}", "b")])
+    batch = examples.stack(np.array([1, 0, 2]), np.random.default_rng(0))
+    a, b, c, d = (VOCABULARY.ids[word] for word in "abcd")
+    assert batch.words[:, :3].tolist() == [[d, BLANK_ID, 0], [BLANK_ID, b, 0], [a, BLANK_ID, 0]]
+    assert not batch.words[:, 3:].any()
+    assert batch.word_lengths.tolist() == [2, 2, 2]
+    assert batch.blanks.tolist() == [1, 0, 1]
+    assert batch.answers.tolist() == [c, a, b]
+    assert batch.features[:, 0, 1].tolist() == [2, 1, 1]
+    assert batch.describes.tolist() == [[True, False, False], [False, True, True], [False, True, True]]
+
+
+def test_each_blank_meets_its_own_video_and_the_loss_is_the_cross_entropy_of_its_answer(of):
+    examples = of([Blank("v1", f"{BLANK} b", "a"), Blank("v2", BLANK, "c")])
+    batch = examples.stack(np.arange(2), np.random.default_rng(0))
+    pairs = examples.pairs(batch, None)
+    assert [index.tolist() for index in pairs] == [[0, 1], [0, 1]]
+    scores = torch.randn(2, len(VOCABULARY), generator=torch.Generator().manual_seed(0))
+    expected = -(F.log_softmax(scores, 1)[0, VOCABULARY.ids["a"]] + F.log_softmax(scores, 1)[1, VOCABULARY.ids["c"]])
+    torch.testing.assert_close(examples.loss(scores, pairs, batch), expected / 2)
+
+
+def test_an_unknown_answer_is_not_trained_on_and_is_validated(of):
+    rows = [Blank("v1", f"{BLANK} b", "x"), Blank("v2", BLANK, "c")]
+    examples = of(rows)
+    assert len(examples) == 1
+    assert examples.answers.tolist() == [VOCABULARY.ids["c"]]
+    assert examples.table == rows
+
+
+def test_of_captions_every_known_content_word_is_blanked_and_one_a_caption_is_validated(of):
+    examples = of([Caption("v1", "b the x c"), Caption("v2", "the d")])
+    assert "the" in FUNCTION_WORDS
+    assert sorted(zip(examples.video_ids.tolist(), examples.answers.tolist(), strict=True)) == sorted(
+        (video, VOCABULARY.ids[word]) for video, word in (("v1", "b"), ("v1", "c"), ("v2", "d"))
+    )
+    assert [blank.video_id for blank in examples.table] == ["v1", "v2"]
+    for words, length, place, answer in zip(
+        examples.words, examples.word_lengths, examples.blanks, examples.answers, strict=True
+    ):
+        assert words[place] == BLANK_ID
+        filled = np.where(np.arange(40) == place, answer, words)[:length].tolist()
+        assert filled in ([VOCABULARY.ids["b"], VOCABULARY.ids["c"]], [VOCABULARY.ids["d"]])
+
+
+def test_answers_that_are_all_unknown_are_refused(of):
+    with pytest.raises(JsfError, match="none of the answers of 2 blanks is in the vocabulary"):
+        of([Blank("v1", f"{BLANK} b", "x"), Blank("v2", BLANK, "y")])

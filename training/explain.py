@@ -1,0 +1,54 @@
+"""What a score rests on, from a checkpoint: as `jsf.runtime.explain`, through PyTorch."""
+
+from collections.abc import Sequence
+
+import torch
+
+from jsf.data.errors import JsfError
+from jsf.data.sequence import FeatureSequence
+from jsf.models.checkpoint import Checkpoint
+from jsf.runtime.explain import Explanation, Question
+
+
+@torch.inference_mode()
+def explain(checkpoint: Checkpoint, video: FeatureSequence, sentences: Sequence[str]) -> list[Explanation]:
+    """What the scores of one video with each sentence rest on.
+
+    Raises:
+        JsfError: the features are of another width or extractor, a sentence has no known word or not one blank, or the
+            model has no maps.
+    """
+    model, config = checkpoint.model, checkpoint.model.config
+    if config.fusion != "jst-chd":
+        raise JsfError(
+            f"the model '{config.preset}' has no maps: it does not compare frame with word.",
+            "Explain a model that has JST and CHD.",
+        )
+    _check(checkpoint, video)
+    question = Question.of(video.features, sentences, checkpoint.vocabulary, config.fills_blanks, config.left_padded)
+    frame_lengths, word_lengths = torch.from_numpy(question.frame_lengths), torch.from_numpy(question.word_lengths)
+    scores, maps = model.matcher.explain(
+        model.frame_encoder(torch.from_numpy(question.frames), frame_lengths),
+        frame_lengths,
+        model.word_encoder(torch.from_numpy(question.words), word_lengths),
+        word_lengths,
+        torch.from_numpy(question.video_index),
+        torch.from_numpy(question.sentence_index),
+        None if question.blanks is None else torch.from_numpy(question.blanks),
+    )
+    stages, gates = ([value.numpy() for value in values] for values in (maps.stages, maps.gates))
+    return question.explanations(scores.numpy(), maps.attention.numpy(), stages, gates)
+
+
+def _check(checkpoint: Checkpoint, video: FeatureSequence) -> None:
+    name, width = video.source or "the video", video.features.shape[1]
+    if checkpoint.extractor and video.extractor and video.extractor != checkpoint.extractor:
+        raise JsfError(
+            f"{name} was extracted by '{video.extractor}'; the model was trained on '{checkpoint.extractor}'.",
+            "Extract the video again with the model's extractor.",
+        )
+    if width != checkpoint.model.config.feature_width:
+        raise JsfError(
+            f"{name} has features {width} wide; the model takes {checkpoint.model.config.feature_width}.",
+            "Extract them as for training.",
+        )
