@@ -74,7 +74,7 @@ class Checkpoint:
             if len(vocabulary) != model.config.vocabulary_size:
                 raise ValueError(f"a vocabulary of {len(vocabulary)} for {model.config.vocabulary_size} embeddings")
             return cls(model.eval(), vocabulary, value["extractor"], value["metrics"], value["recipe"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (JsfError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise JsfError(f"{path} is damaged: {_reason(error)}") from error
 
 

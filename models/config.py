@@ -1,7 +1,9 @@
 """What a JSFusion model is made of. A preset is data: networks are built from it, and none branches on its name."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from jsf.data.errors import JsfError
 
 Activation = Literal["linear", "relu", "leaky", "tanh"]
 
@@ -93,6 +95,14 @@ class JSFusionConfig:
     whole_dropout: bool = False
     norm_decay: float = 0.999
     norm_padding: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises JsfError where a named choice is none of those there are, or the blank's encoding does not fit D7."""
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                raise JsfError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(get_args(hint))}.")
+        if self.fills_blanks and self.head[2] != self.joint:
+            raise JsfError(f"D7 is {self.head[2]} wide, and the blank that is added to it {self.joint}.")
 
     @property
     def fills_blanks(self) -> bool:

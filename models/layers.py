@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jsf.data.errors import JsfError
 from jsf.data.sequence import MAX_STEPS
 from jsf.models.config import JSFusionConfig
 
@@ -88,6 +89,8 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float, config: JSFusionConfig) -> None:
         super().__init__()
+        if not 0 <= rate < 1:
+            raise JsfError(f"a drop rate is {rate}, expected 0 or more and below 1.")
         self.rate, self.whole = rate, config.whole_dropout
 
     def forward(self, x: Tensor) -> Tensor:

@@ -351,7 +351,7 @@ class TestEvaluate:
         assert shown.status == 0
         assert shown.out.startswith("captions.csv: 3 videos, 1.33 captions each; ties averaged")
         assert re.search(r"sentence -> video +┃ +95% +┃ +chance", shown.out)
-        number, between = r" +\d+\.\d │", r" +\d+\.\d to \d+\.\d │"
+        number, between = r" +\d+\.\d │", r" +\d+\.\d–\d+\.\d │"
         (chances,) = re.findall(rf"│ R@1 +│{number}{between} +(\d+\.\d) │{number}{between} +(\d+\.\d) │", shown.out)
         assert chances[0] == "33.3"
 

@@ -10,7 +10,6 @@ from jsf.data.sequence import MAX_STEPS
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.checkpoint import Checkpoint
-from jsf.models.config import JSFusionConfig
 from jsf.models.jsfusion import JSFusion
 from jsf.training.recipe import Recipe
 from jsf.training.run import BEST, LAST, LOG
@@ -92,17 +91,6 @@ def check_recipe(recipe: Recipe) -> None:
         )
     if recipe.alone >= recipe.epochs:
         raise JsfError(f"all {recipe.epochs} epochs are alone: no pair would be matched.", "Set fewer, or more epochs.")
-
-
-def check_model(config: JSFusionConfig) -> None:
-    """Raises JsfError for a configuration whose widths do not fit."""
-    if len(config.head) != 3:
-        raise JsfError(f"head is {config.head}, expected the widths of D5, D6 and D7.")
-    if config.fills_blanks and config.head[2] != config.joint:
-        raise JsfError(
-            f"D7 is {config.head[2]} wide, the blank's encoding {config.joint}; their sum needs one width.",
-            "Set joint and the last of head to the same.",
-        )
 
 
 def check_same_features(split: Split, val: Split) -> int:

@@ -17,6 +17,9 @@ from jsf.training.examples import Batch, Examples, Pairs, Rows, tensors
 from jsf.training.recipe import Recipe
 from jsf.training.scorer import CheckpointScorer
 
+ALIKE = 20
+"""Batches whose sentences are sorted by length among them."""
+
 
 class BlankExamples(Examples):
     """Blanks whose answer is a word of the vocabulary: the others cannot be learnt, and count as wrong in validation.
@@ -39,6 +42,18 @@ class BlankExamples(Examples):
     def __len__(self) -> int:
         """The number of blanks whose answer is known."""
         return len(self.answers)
+
+    def order(self, shuffled: Rows) -> Rows:
+        """Puts sentences of like lengths in one batch: the matcher computes as many words as the longest has.
+
+        What does not fill a batch is left out before sorting, lest it be the longest each time; batches stay shuffled.
+        """
+        batch, size = self.recipe.batch, self.recipe.batch * ALIKE
+        result, filled = [shuffled[:0]], len(shuffled) // batch * batch
+        for part in (shuffled[start : min(start + size, filled)] for start in range(0, filled, size)):
+            places = np.argsort(self.word_lengths[part], kind="stable").reshape(-1, batch)
+            result.append(part[places[np.argsort(places[:, 0])].ravel()])
+        return np.concatenate(result)
 
     def stack(self, rows: Rows, random: np.random.Generator) -> Batch:
         """B blanks, each with its video."""

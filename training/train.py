@@ -28,7 +28,6 @@ from jsf.models.jsfusion import JSFusion
 from jsf.models.presets import preset as model_preset
 from jsf.training.batches import ShuffledBatches
 from jsf.training.checks import (
-    check_model,
     check_options,
     check_recipe,
     check_same_features,
@@ -102,7 +101,6 @@ def train(
     vocabulary = _vocabulary(split, recipe, task, word_vectors)
     config = model_preset(preset, task, width, len(vocabulary), model, unseen)
     config = overridden(config, for_model)
-    check_model(config)
     seed_everything(seed, verbose=False)
     network = JSFusion(config)
     examples, held = (EXAMPLES[task](part, vocabulary, config, recipe) for part in (split, val))

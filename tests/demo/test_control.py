@@ -15,14 +15,14 @@ def control(tmp_path_factory):
     folder = tmp_path_factory.mktemp("control")
     values = [*COLOURS, *SHAPES, *SOUNDS]
     rows = ["key,vid_key,video_id,sentence"]
-    clips = generate(0)["train"][: 8 * recipe("small").batch]
+    clips = generate(0)["train"][: 8 * recipe("small", "retrieval").batch]
     for clip in clips:
         named = [[value in (scene.colour, scene.shape, clip.sound) for value in values] for scene in clip.scenes]
         features = np.repeat(np.array(named, np.float32), 5, axis=0)
         FeatureSequence(features).save(folder / "features" / f"{clip.name}.npz")
         rows += [f"{clip.name}-{i},{clip.name},{clip.name},{text}" for i, text in enumerate(clip.captions())]
     (folder / "train.csv").write_text("\n".join(rows))
-    return train_control(folder / "features", folder / "train.csv", "small", seed=0), features
+    return train_control(folder / "features", folder / "train.csv", "small", epochs=16, seed=0), features
 
 
 def test_it_cannot_tell_the_order_of_words_or_frames(control):

@@ -4,7 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from jsf.data.captions import read_captions, read_table
+from jsf.data.captions import read_captions
+from jsf.data.columns import read_table
 from jsf.data.errors import JsfError
 from jsf.demo import render as rendering
 from jsf.demo.drawing import FPS, HEIGHT, SAMPLE_RATE, SCENE_SECONDS, WIDTH, sound
@@ -78,7 +79,7 @@ def test_render_writes_clips_and_tables(tmp_path, few_pairs):
     for split in ("train", "val", "test"):
         captions = read_captions(folder / f"{split}.csv")
         assert {f"{caption.video_id}.mp4" for caption in captions} == {path.name for path in (folder / split).iterdir()}
-    negatives = read_table(folder / "hard_negatives.csv", COLUMNS)
+    negatives = [row for _, row in read_table(folder / "hard_negatives.csv", COLUMNS)]
     assert [row["key"] for row in negatives[:3]] == ["test-0000-order", "test-0000-attribute", "test-0000-sound"]
     assert len(negatives) == 3 * 4
 

@@ -17,7 +17,8 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "jsf-demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scenes, "SPLITS", {"train": 6, "val": 1, "test": 2})
-        patch.setitem(RECIPES, "small", dataclasses.replace(RECIPES["small"], epochs=1))
+        recipes = RECIPES["retrieval"]
+        patch.setitem(recipes, "small", dataclasses.replace(recipes["small"], epochs=1, alone=0))
         report = run_demo(out)
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(dataclasses.asdict(report)))
     return out

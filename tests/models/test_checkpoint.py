@@ -96,6 +96,8 @@ def with_config(**changes):
         (with_config(joint=9), "is damaged: .*JSFusion"),
         (with_config(joint=1 << 40), "is damaged: "),
         (with_config(frame_dropout=2.0), "is damaged: "),
+        (with_config(pool="most"), "is damaged: pool is 'most', expected one of: mean, sum"),
+        (with_config(task="fill-in-the-blank", head=(6, 6, 5)), "is damaged: D7 is 5 wide"),
         (with_config(colour=1), "is damaged: .*colour"),
         (with_config(head=(6, 6)), "is damaged: "),
         (lambda value: {**value, "state_dict": {}}, "is damaged: .*JSFusion"),

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from jsf.data.blanks import BLANK, Blank
 from jsf.data.captions import Caption, read_captions
 from jsf.data.questions import sample_questions
-from jsf.data.sequence import FeatureSequence
+from jsf.data.sequence import FeatureSequence, load_sequence
 from jsf.data.split import Split
 from jsf.data.store import open_features
 from jsf.data.vocabulary import Vocabulary
@@ -91,11 +92,33 @@ def toy_root(tmp_path_factory):
 @pytest.fixture(scope="session")
 def toy(toy_root):
     """The two splits that training takes, of captions."""
-    store = open_features(toy_root / "features")
+    return splits(toy_root)
+
+
+def splits(root):
+    store = open_features(root / "features")
     return {
-        "split": Split(store, read_captions(toy_root / "train.csv")),
-        "val": Split(store, read_captions(toy_root / "val.csv")),
+        "split": Split(store, read_captions(root / "train.csv")),
+        "val": Split(store, read_captions(root / "val.csv")),
     }
+
+
+@pytest.fixture(scope="session")
+def long_root(toy_root, tmp_path_factory):
+    """As `toy_root`, each clip twelve times as long: longer than the 40 steps that are kept."""
+    root = tmp_path_factory.mktemp("long")
+    for file in sorted((toy_root / "features").iterdir()):
+        clip = load_sequence(file)
+        FeatureSequence(np.repeat(clip.features, 12, axis=0), 60.0, "toy 1").save(root / "features" / file.name)
+    for split in ("train", "val"):
+        shutil.copy(toy_root / f"{split}.csv", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def long_toy(long_root):
+    """The two splits of `long_root`."""
+    return splits(long_root)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ from jsf.training.batches import ShuffledBatches
 
 @pytest.fixture(scope="module")
 def of(varied, examples_of):
-    """(neighbours) -> examples of 23 captions."""
-    return {count: examples_of("retrieval", varied, neighbours=count) for count in (0, 1, 3)}.__getitem__
+    """(kind) -> examples: captions with so many neighbours, or the blanks of those captions."""
+    kinds = {count: examples_of("retrieval", varied, neighbours=count) for count in (0, 1, 3)}
+    return {**kinds, "blanks": examples_of("fill-in-the-blank", varied, batch=4)}.__getitem__
 
 
 def rows_of(batches, epoch=0):
@@ -22,12 +23,12 @@ def rows_of(batches, epoch=0):
     return rows
 
 
-@pytest.mark.parametrize("neighbours", [0, 1, 3])
-def test_an_epoch_is_a_function_of_its_seed_and_number(of, neighbours):
-    batches, again = (ShuffledBatches(of(neighbours), 4, seed=3) for _ in range(2))
+@pytest.mark.parametrize("kind", [0, 1, 3, "blanks"])
+def test_an_epoch_is_a_function_of_its_seed_and_number(of, kind):
+    batches, again = (ShuffledBatches(of(kind), 4, seed=3) for _ in range(2))
     assert rows_of(batches, 0) == rows_of(again, 0)
     assert rows_of(batches, 5) == rows_of(again, 5) != rows_of(batches, 0)
-    assert rows_of(ShuffledBatches(of(neighbours), 4, seed=4)) != rows_of(batches, 0)
+    assert rows_of(ShuffledBatches(of(kind), 4, seed=4)) != rows_of(batches, 0)
 
 
 def test_what_a_batch_draws_is_a_function_of_its_seed_epoch_and_number(varied, examples_of):
@@ -43,17 +44,18 @@ def test_what_a_batch_draws_is_a_function_of_its_seed_epoch_and_number(varied, e
     assert len(set(map(str, draws.values()))) == 3
 
 
-@pytest.mark.parametrize("neighbours", [0, 1, 3])
-def test_every_example_comes_at_most_once_an_epoch_and_at_last(of, neighbours):
-    batches, seen = ShuffledBatches(of(neighbours), 4, seed=0), set()
-    for epoch in range(20):
+@pytest.mark.parametrize("kind", [0, 1, 3, "blanks"])
+def test_every_example_comes_at_most_once_an_epoch_and_at_last(of, kind):
+    batches, seen, count = ShuffledBatches(of(kind), 4, seed=0), set(), len(of(kind))
+    assert count % 4  # some are left over each epoch
+    for epoch in range(30):
         rows = rows_of(batches, epoch)
         flat = [row for batch in rows for row in batch]
-        assert len(rows) == len(batches) == 5
+        assert len(rows) == len(batches) == count // 4
         assert all(len(batch) == 4 for batch in rows)
         assert len(set(flat)) == len(flat)
         seen.update(flat)
-    assert seen == set(range(23))
+    assert seen == set(range(count))
 
 
 @pytest.mark.parametrize("neighbours", [0, 1])

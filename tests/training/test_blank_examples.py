@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jsf.data.blanks import BLANK, FUNCTION_WORDS, Blank
 from jsf.data.captions import Caption
@@ -11,7 +13,7 @@ from jsf.data.errors import JsfError
 from jsf.data.split import Split
 from jsf.data.vocabulary import BLANK_ID, Vocabulary
 from jsf.models.presets import preset
-from jsf.training.fill_in_the_blank import BlankExamples
+from jsf.training.fill_in_the_blank import ALIKE, BlankExamples
 from jsf.training.recipe import Recipe
 
 VOCABULARY = Vocabulary((BLANK, "a", "b", "c", "d"))
@@ -19,9 +21,9 @@ VOCABULARY = Vocabulary((BLANK, "a", "b", "c", "d"))
 
 @pytest.fixture(scope="module")
 def of(varied):
-    """(rows) -> examples with `VOCABULARY`."""
+    """(rows, **fields of the recipe) -> examples with `VOCABULARY`."""
     config = preset("paper", "fill-in-the-blank", 2, len(VOCABULARY))
-    return lambda rows: BlankExamples(Split(varied.store, rows), VOCABULARY, config, Recipe())
+    return lambda rows, **fields: BlankExamples(Split(varied.store, rows), VOCABULARY, config, Recipe(**fields))
 
 
 def test_a_batch_holds_the_blanks_with_their_answers_and_videos(of):
@@ -68,6 +70,23 @@ def test_of_captions_every_known_content_word_is_blanked_and_one_a_caption_is_va
         assert words[place] == BLANK_ID
         filled = np.where(np.arange(40) == place, answer, words)[:length].tolist()
         assert filled in ([VOCABULARY.ids["b"], VOCABULARY.ids["c"]], [VOCABULARY.ids["d"]])
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(1, 400))
+def test_blanks_of_like_lengths_share_a_batch_and_batches_stay_shuffled(of, seed, count):
+    rng = np.random.default_rng(seed)
+    examples = of([Blank("v1", " ".join(["b"] * n + [BLANK]), "c") for n in rng.integers(0, 12, count)], batch=4)
+    order = examples.order(rng.permutation(count))
+    batches = examples.word_lengths[order].reshape(-1, 4)
+    assert len(set(order.tolist())) == len(order) == count // 4 * 4
+    for start in range(0, len(batches), ALIKE):
+        window = batches[start : start + ALIKE]
+        assert (
+            np.diff(np.sort(window.ravel()).reshape(-1, 4))
+            == np.diff(window[np.lexsort((window[:, -1], window[:, 0]))])
+        ).all()
+    if len(batches) > 15:
+        assert (np.diff(batches[:, 0]) < 0).any()
 
 
 def test_answers_that_are_all_unknown_are_refused(of):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsf.training.losses import choice_loss, contrastive_loss, ranking_loss
+from jsf.training.losses import choice_loss, contrastive_loss, distillation_loss, ranking_loss
 
 MARGINS = st.sampled_from([0.2, 1.0, 10.0])
 
@@ -67,6 +67,24 @@ def test_the_contrastive_loss_is_the_cross_entropy_both_ways(batch):
     by_sentence = [surprise(scores[s][s], [scores[v][i] for v, i in cells(wrong) if i == s]) for s in range(size)]
     expected = (mean(by_video) + mean(by_sentence)) / 2
     assert contrastive_loss(values, wrong).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def divergence(scores, teacher):
+    """Of the distribution that some logits give from the one that a teacher's give."""
+    found, wanted = ([math.exp(value) / sum(map(math.exp, logits)) for value in logits] for logits in (scores, teacher))
+    return sum(w * math.log(w / f) for f, w in zip(found, wanted, strict=True))
+
+
+@given(batches(), st.integers(0, 2**31))
+def test_the_distillation_loss_is_the_divergence_from_the_teacher_both_ways(batch, seed):
+    scores, wrong = batch
+    teacher = torch.randn(scores.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    kept = wrong | torch.eye(*wrong.shape).bool()
+    described = range(len(scores))
+    by_video = [divergence(scores[v, kept[v]].tolist(), teacher[v, kept[v]].tolist()) for v in described]
+    by_sentence = [divergence(scores[kept[:, s], s].tolist(), teacher[kept[:, s], s].tolist()) for s in described]
+    expected = mean(by_video) + mean(by_sentence)
+    assert distillation_loss(scores, teacher, wrong).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 LOSSES = {

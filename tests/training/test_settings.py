@@ -39,7 +39,8 @@ def test_settings_of_the_recipe_and_of_the_model_are_set(tiny, toy, tmp_path):
         ({"jitter": 1}, "jitter is 1, expected a bool such as False"),
         ({"margin": "1"}, "margin is '1', expected a float"),
         ({"head": 16}, "head is 16, expected a tuple"),
-        ({"head": [16, 16]}, "expected the widths of D5, D6 and D7"),
+        ({"head": [16, 16]}, r"head is \[16, 16\], expected 3 numbers such as \[16, 16, 16\]"),
+        ({"head": [16, 16, "16"]}, "expected 3 numbers"),
         ({"pool": "max"}, "pool is 'max', expected one of: mean, sum"),
         ({"epochs": 0}, "epochs is 0, expected 1 or more"),
         ({"validate_every": 0}, "validate_every is 0, expected 1 or more"),
@@ -47,6 +48,9 @@ def test_settings_of_the_recipe_and_of_the_model_are_set(tiny, toy, tmp_path):
         ({"exchanges": -1}, "exchanges is -1, expected 0 or more"),
         ({"mined": 2}, "mined rests on the alignment of the encodings, whose weight is 0"),
         ({"alone": 2}, "alone rests on the alignment"),
+        ({"distill": 1.0}, "distill rests on the alignment"),
+        ({"matched_frames": 9}, "matched_frames is 9, expected 0, or an even number from 8 to 40"),
+        ({"matched_frames": 42}, "matched_frames is 42"),
         ({"alone": 8, "alignment": 1.0}, "all 8 epochs are alone: no pair would be matched"),
         ({"task": "fill-in-the-blank", "joint": 24}, "there is no setting task"),
     ],
@@ -58,7 +62,7 @@ def test_a_setting_that_cannot_be_is_refused(settings, message, tiny, toy, tmp_p
 
 
 def test_widths_that_a_blank_cannot_be_added_in_are_refused(tiny, toy, tmp_path):
-    with pytest.raises(JsfError, match="D7 is 16 wide, the blank's encoding 24"):
+    with pytest.raises(JsfError, match="D7 is 16 wide, and the blank that is added to it 24"):
         train(**toy, out=tmp_path / "run", task="fill-in-the-blank", preset="tiny", settings={"joint": 24})
 
 

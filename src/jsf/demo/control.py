@@ -1,7 +1,8 @@
 """The order-blind control: what can be told from mean-pooled frames and a bag of words.
 
-It is trained on batches made as the matcher's are, as often, and with the same loss. Two sentences of the same words
-are one to it, and so are two videos of the same frames: on the order of scenes it can do no better than a coin.
+It is trained on batches made as the matcher's are, as often, and with the same loss over all of their pairs. Two
+sentences of the same words are one to it, and so are two videos of the same frames: on the order of scenes it can do no
+better than a coin.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,6 @@ from jsf.data.store import open_features
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.presets import preset as model_preset
 from jsf.training.batches import ShuffledBatches
-from jsf.training.losses import ranking_loss
 from jsf.training.recipe import recipe
 from jsf.training.retrieval import RetrievalExamples
 
@@ -54,7 +54,7 @@ class OrderBlind(nn.Module):
         return scores
 
 
-def train_control(features: Path, captions: Path, preset: str, seed: int) -> OrderBlind:
+def train_control(features: Path, captions: Path, preset: str, epochs: int, seed: int) -> OrderBlind:
     """Trains the control on a training split with the batches and the loss of a preset's recipe."""
     how = recipe(preset, "retrieval")
     torch.manual_seed(seed)
@@ -66,11 +66,12 @@ def train_control(features: Path, captions: Path, preset: str, seed: int) -> Ord
     model = OrderBlind(width, vocabulary).train()
     optimizer = torch.optim.Adam(model.parameters(), how.learning_rate)
     batches = ShuffledBatches(examples, how.batch, seed)
-    for batches.epoch in range(how.epochs):
+    for batches.epoch in range(epochs):
         for batch in batches:
             pooled = batch.features.sum(1) / batch.frame_lengths[:, None]
             scores = model(pooled, _bags(batch.words, len(vocabulary)))
-            loss = ranking_loss(scores, ~batch.describes, how.margin, how.both_directions)
+            pairs = examples.pairs(batch, None)
+            loss = examples.loss(scores[pairs], pairs, batch)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

@@ -96,4 +96,4 @@ def _values(ranking: Ranking) -> dict[str, float]:
 
 
 def _between(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.1f} to {interval[1]:.1f}"
+    return f"{interval[0]:.1f}–{interval[1]:.1f}"
