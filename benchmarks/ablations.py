@@ -60,6 +60,7 @@ def main() -> None:
     options.add_argument("--preset", default="small")
     options.add_argument("--models", nargs="+", default=["jsfusion", *ABLATIONS])
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options.add_argument("--flat-epochs", type=int, default=40)
     options.add_argument("--audio-width", type=int, default=128)
     options.add_argument("--set", dest="settings", nargs="*", default=[], help="settings of the recipe, KEY=VALUE")
     options.add_argument("-o", "--out", type=Path, required=True)
@@ -79,7 +80,9 @@ def run(model: str, seed: int, split: Split, val: Split, chosen: argparse.Namesp
         return dict(json.loads(path.read_text()))
     settings = dict(map(key_value, chosen.settings))
     if model == "flat":
-        scorer: Any = train_flat(split, chosen.word_vectors, settings.get("epochs", 40), seed)
+        scorer: Any = train_flat(
+            split, chosen.word_vectors, chosen.flat_epochs, settings.get("frame_dropout", 0.2), seed
+        )
     else:
         checkpoint = train(
             split,

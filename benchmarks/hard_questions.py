@@ -16,7 +16,7 @@ from jsf.data.captions import Caption, read_captions
 from jsf.data.files import replacing
 from jsf.data.text import tokenize
 
-OPTIONS = 5
+OPTIONS, ATTEMPTS = 5, 10_000
 
 
 def main() -> None:
@@ -41,14 +41,18 @@ def question(caption: Caption, captions: list[Caption], changed: int, random: np
     """A caption among sentences in which `changed` words are those of other clips' captions at the same places."""
     true = tokenize(caption.sentence)
     wrong: dict[str, None] = {}
-    while len(wrong) < OPTIONS - 1:
+    for _ in range(ATTEMPTS):
         sentence = list(true)
-        for place in random.choice(len(true), changed, replace=False):
+        for place in random.choice(len(true), min(changed, len(true)), replace=False):
             other = tokenize(captions[random.integers(len(captions))].sentence)
             if place < len(other):
                 sentence[place] = other[place]
         if sum(a != b for a, b in zip(sentence, true, strict=True)) == changed:
             wrong[" ".join(sentence)] = None
+        if len(wrong) == OPTIONS - 1:
+            break
+    else:
+        raise SystemExit(f"{caption.sentence!r} has too few other words at its places for {OPTIONS} options.")
     options, answer = list(wrong), int(random.integers(OPTIONS))
     options.insert(answer, " ".join(true))
     return {"video_id": caption.video_id, "options": options, "answer": answer}

@@ -40,6 +40,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
                 f"{path} has no column {missing}; its header is {names}.",
                 f"Expected: {','.join(wanted.partition('|')[0] for wanted in columns)}",
             )
+        if twice := [name for name in found.values() if names.count(name) > 1]:
+            raise JsfError(f"{path} has the column {twice} more than once; its header is {names}.")
         reader = csv.DictReader(file, names, restval="", **style)
         rows = [_row(f"{path}, line {reader.line_num + 1}", cells, found) for cells in reader]
     if not rows:

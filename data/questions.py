@@ -65,7 +65,7 @@ def _parse(place: str, line: str) -> Question:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise JsfError(f"{place} is not JSON: {error}.", _LINE) from error
+        raise JsfError(f"{place} is not JSON: {getattr(error, 'msg', error)}.", _LINE) from error
     if not isinstance(value, dict):
         raise JsfError(f"{place} holds a JSON {type(value).__name__}, expected an object.", _LINE)
     video_id, options, answer = value.get("video_id", value.get("clip_name")), value.get("options"), value.get("answer")

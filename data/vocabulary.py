@@ -44,7 +44,8 @@ class Vocabulary:
         kept = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
         if not kept:
             raise JsfError(
-                f"no word occurs {min_count} times in these {counts.total():,} words: the vocabulary is empty."
+                f"no word occurs {min_count} times in these {counts.total():,} words: the vocabulary is empty.",
+                "Train on more sentences, or keep rarer words: --set min_count=1.",
             )
         return cls((BLANK, *kept) if blank else tuple(kept))
 

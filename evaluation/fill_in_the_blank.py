@@ -9,7 +9,7 @@ from jsf.data.blanks import Blank
 from jsf.data.progress import track
 from jsf.data.store import FeatureStore
 from jsf.data.vocabulary import BLANK_ID
-from jsf.evaluation.inputs import check_inputs, distinct, read_videos
+from jsf.evaluation.inputs import blocks, check_inputs, distinct, read_videos
 from jsf.evaluation.intervals import interval
 from jsf.evaluation.metrics import Accuracy, credit
 from jsf.evaluation.protocols import WordScorer
@@ -47,8 +47,8 @@ def evaluate_fill_in_the_blank(scorer: WordScorer, blanks: list[Blank], store: F
     answers = np.array([scorer.vocabulary.ids.get(blank.answer, 0) for blank in blanks])
     known = answers >= FIRST_WORD
     first, five = np.zeros(len(blanks)), np.zeros(len(blanks))
-    blocks = _blocks(np.flatnonzero(known), video, max(1, SCORES_AT_ONCE // len(scorer.vocabulary)))
-    for block in track(blocks, "filling blanks", len(blocks)):
+    parts = blocks(np.flatnonzero(known), video, max(1, SCORES_AT_ONCE // len(scorer.vocabulary)))
+    for block in track(parts, "filling blanks", len(parts)):
         for i, scores in zip(block, _score_words(scorer, [blanks[i] for i in block], store), strict=True):
             words, answer = scores[FIRST_WORD:], int(answers[i]) - FIRST_WORD
             first[i], five[i] = credit(words, answer), credit(words, answer, k=5)
@@ -68,10 +68,3 @@ def _score_words(scorer: WordScorer, blanks: list[Blank], store: FeatureStore) -
     ids, rows = distinct(blank.video_id for blank in blanks)
     sentences, columns = distinct(blank.sentence for blank in blanks)
     return scorer.score_words(read_videos(store, ids), sentences, rows, columns)
-
-
-def _blocks(known: npt.NDArray[np.intp], video: npt.NDArray[np.intp], size: int) -> list[npt.NDArray[np.intp]]:
-    """`known` blanks in blocks of about `size`; a video's are all in one, so that it is encoded once."""
-    counts = np.bincount(video[known])
-    block = ((np.cumsum(counts) - counts) // size)[video[known]]
-    return [known[block == number] for number in np.unique(block)]

@@ -42,6 +42,13 @@ def distinct(items: Iterable[str]) -> tuple[list[str], npt.NDArray[np.intp]]:
     return list(first), np.array(index, np.intp)
 
 
+def blocks(rows: npt.NDArray[np.intp], video: npt.NDArray[np.intp], size: int) -> list[npt.NDArray[np.intp]]:
+    """`rows` in blocks of about `size`; those of one video [Q] are all in one, so that it is encoded once."""
+    counts = np.bincount(video[rows])
+    block = ((np.cumsum(counts) - counts) // size)[video[rows]]
+    return [rows[block == number] for number in np.unique(block)]
+
+
 def read_videos(store: FeatureStore, video_ids: Sequence[str]) -> list[npt.NDArray[Any]]:
     """The features of each video, [T_i, D] with T_i <= 40: many long videos would fill the memory.
 

@@ -83,6 +83,8 @@ def _model(value: dict[str, Any]) -> JSFusion:
     with torch.device("meta"):  # sizes are compared with the file's before anything of them is allocated
         model = JSFusion(config)
     model.load_state_dict(value["state_dict"], assign=True)
+    if kinds := {str(weight.dtype) for weight in model.state_dict().values()} - {"torch.float32"}:
+        raise ValueError(f"weights of {', '.join(sorted(kinds))}, expected torch.float32")
     return model
 
 

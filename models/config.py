@@ -7,6 +7,8 @@ from jsf.data.errors import JsfError
 
 Activation = Literal["linear", "relu", "leaky", "tanh"]
 
+WIDTHS = ("feature_width", "vocabulary_size", "frame_channels", "word_width", "lstm", "joint", "refine", "conv")
+
 
 @dataclass(frozen=True)
 class JSFusionConfig:
@@ -97,10 +99,19 @@ class JSFusionConfig:
     norm_padding: bool = False
 
     def __post_init__(self) -> None:
-        """Raises JsfError where a named choice is none of those there are, or the blank's encoding does not fit D7."""
+        """Raises JsfError where a choice is none of those there are, a width is none, or parts do not fit together."""
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 raise JsfError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(get_args(hint))}.")
+        for name in WIDTHS:
+            if getattr(self, name) < 1:
+                raise JsfError(f"{name} is {getattr(self, name)}, expected 1 or more.")
+        if min(self.head) < 1:
+            raise JsfError(f"head is {list(self.head)}, expected widths of 1 or more.")
+        if self.frame_channels % 2:
+            raise JsfError(f"frame_channels is {self.frame_channels}, expected an even number: half are a gate.")
+        if not 0 <= self.norm_decay <= 1:
+            raise JsfError(f"norm_decay is {self.norm_decay}, expected 0 to 1.")
         if self.fills_blanks and self.head[2] != self.joint:
             raise JsfError(f"D7 is {self.head[2]} wide, and the blank that is added to it {self.joint}.")
 

@@ -84,6 +84,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
         "word_context": "lstm",
         "word_skip": False,
         "fusion": "final-states",
+        "blank_only": False,
     },
     "jst-fc": {"word_context": "dense"},
     "jst-lstm": {"word_context": "lstm"},

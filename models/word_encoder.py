@@ -37,7 +37,8 @@ class WordEncoder(nn.Module):
         valid = valid_steps(lengths, words.shape[1])
         seen = valid & (words != BLANK_ID) if self.blank_hidden else valid
         w = self.embedding_dropout(self.embedding(words)) * seen[..., None]  # [B, M, word_width]
-        h = self.out_dropout(self.context(self.in_dropout(w)))
+        w_in = self.in_dropout(w)
+        h = self.out_dropout(self.context(w_in, valid) if isinstance(self.context, Dense) else self.context(w_in))
         encoded: Tensor = self.d1(torch.cat([h, w], dim=-1) if self.skip else h, valid)
         kept: Tensor = self.word_dropout(encoded) * valid[..., None]
         return kept

@@ -43,7 +43,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Question:
+class Inputs:
     """One video and several sentences, as the networks take them, and how to read what they give back.
 
     Attributes:
@@ -66,7 +66,7 @@ class Question:
     @classmethod
     def of(
         cls, features: npt.NDArray[Any], sentences: Sequence[str], vocabulary: Vocabulary, fills: bool, left: bool
-    ) -> "Question":
+    ) -> "Inputs":
         """Features [T, D] and sentences; where the model `fills` blanks, each has one.
 
         Raises:
@@ -127,21 +127,21 @@ def explain(bundle: Bundle, video: Video, sentences: Sequence[str]) -> list[Expl
     """
     manifest = bundle.manifest
     features = model_features(video, manifest)
-    question = Question.of(features, sentences, bundle.vocabulary, manifest.task == FILLS, manifest.left_padded)
+    asked = Inputs.of(features, sentences, bundle.vocabulary, manifest.task == FILLS, manifest.left_padded)
     matcher = _with_maps(bundle.graph("fp32", "matcher"))
     frames, words = (OnnxRuntimeGraph(bundle.graph("fp32", f"{name}_encoder")) for name in ("frame", "word"))
     inputs = {
-        **frames.run({"features": question.frames, "lengths": question.frame_lengths}),
-        **words.run({"words": question.words, "lengths": question.word_lengths}),
-        "video_lengths": question.frame_lengths,
-        "sentence_lengths": question.word_lengths,
-        "video_index": question.video_index,
-        "sentence_index": question.sentence_index,
+        **frames.run({"features": asked.frames, "lengths": asked.frame_lengths}),
+        **words.run({"words": asked.words, "lengths": asked.word_lengths}),
+        "video_lengths": asked.frame_lengths,
+        "sentence_lengths": asked.word_lengths,
+        "video_index": asked.video_index,
+        "sentence_index": asked.sentence_index,
     }
-    if question.blanks is not None:
-        inputs["blanks"] = question.blanks
+    if asked.blanks is not None:
+        inputs["blanks"] = asked.blanks
     scores, attention, *rest = matcher.run(["scores", *MAPS], inputs)
-    return question.explanations(scores, attention, rest[:3], rest[3:])
+    return asked.explanations(scores, attention, rest[:3], rest[3:])
 
 
 def _with_maps(path: Path) -> Any:

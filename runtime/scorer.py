@@ -82,14 +82,16 @@ class Scorer:
     ) -> npt.NDArray[np.float32]:
         """Scores of video `rows[p]` with sentence `columns[p]`: [P].
 
-        Sentences without a known word all score the same.
+        Pairs that are the same to the model are scored once; sentences without a known word all score the same.
 
         Raises:
             JsfError: the features are invalid, or the model fills blanks.
         """
         distinct, same = self.vocabulary.distinct(sentences)
         encoded = self.encode_videos(videos), self.encode_sentences(distinct)
-        return match(self._graphs.matcher, *encoded, rows, same[columns])
+        shape = len(videos), len(distinct)
+        pairs, inverse = np.unique(np.ravel_multi_index((rows, same[columns]), shape), return_inverse=True)
+        return match(self._graphs.matcher, *encoded, *np.unravel_index(pairs, shape))[inverse]
 
     def score_matrix(self, videos: Sequence[Video], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Scores of every video with every sentence: [V, S]. Sentences without a known word all score the same."""

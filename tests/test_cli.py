@@ -350,10 +350,18 @@ class TestEvaluate:
         shown = jsf(*self.ARGUMENTS)
         assert shown.status == 0
         assert shown.out.startswith("captions.csv: 3 videos, 1.33 captions each; ties averaged")
-        assert re.search(r"sentence -> video +┃ +95% +┃ +chance", shown.out)
+        assert re.search(r"-> video +┃ +95% +┃ +chance +┃ +sentence", shown.out)
         number, between = r" +\d+\.\d │", r" +\d+\.\d–\d+\.\d │"
         (chances,) = re.findall(rf"│ R@1 +│{number}{between} +(\d+\.\d) │{number}{between} +(\d+\.\d) │", shown.out)
         assert chances[0] == "33.3"
+
+    def test_the_protocol_says_what_was_made_of_captions(self, jsf, bundle, data):
+        rows = "".join(f"v{i},{word} {'circle ' * (i + 1)}\n" for i in range(3) for word in ("red", "blue", "square"))
+        Path("nine.csv").write_text(f"video_id,sentence\n{rows}")
+        arguments = ("evaluate", "--features", "features.h5", "--captions", "nine.csv", "--task", "multiple-choice")
+        found = json.loads(jsf(*arguments, "--json").out)
+        assert found["protocol"] == "nine.csv: 9 questions of 5 options, made of its captions"
+        assert found["questions"] == 9
 
     def test_one_at_a_time(self, jsf, bundle, data, tiny_checkpoint):
         shown = jsf(*self.ARGUMENTS, "--ckpt", tiny_checkpoint, "--bundle", bundle)
@@ -453,7 +461,7 @@ class TestFromCheckpointToScore:
 
 REFUSALS = {
     "no arguments": ("score", "expected at least one video and a sentence", "jsf score video.npz"),
-    "no sentence": ("score v0.npz", "got 1 arguments, expected at least one video", "jsf score video.npz"),
+    "no sentence": ("score v0.npz", "got 1 argument, expected at least one video", "jsf score video.npz"),
     "no such file": ("score gone.npz red", "gone.npz does not exist", "jsf extract"),
     "no such store": ("score gone.h5#a red", "gone.h5 does not exist", ""),
     "no such id": ("score features.h5#v9 red", "features.h5 has no features of 'v9'; it holds 3 videos", ""),
@@ -496,6 +504,26 @@ REFUSALS = {
     "no table": ("score --pairs gone.csv --features features.h5 -o s.csv", "gone.csv does not exist", "video_id"),
     "no store for a table": ("score --pairs captions.csv --features text.npz -o s.csv", "not a feature store", ".npz"),
     "an output folder": ("score --pairs captions.csv --features features.h5 -o damaged", "is a folder", "-o"),
+    "no such task": (
+        "evaluate --features features.h5 --captions captions.csv --task fil",
+        "there is no task 'fil'",
+        "fill-in-the-blank",
+    ),
+    "a training list without its data set": (
+        "train --features features.h5 --captions captions.csv --training 7k -o new",
+        "--training names a list of msrvtt",
+        "--dataset msrvtt --root DIR",
+    ),
+    "a rate that is no number": (
+        "train --features features.h5 --captions captions.csv --set learning_rate=NaN -o new",
+        "learning_rate is 'NaN', expected a number",
+        "",
+    ),
+    "a rate without bounds": (
+        "train --features features.h5 --captions captions.csv --set learning_rate=1e400 -o new",
+        "learning_rate is '1e400', expected a number",
+        "",
+    ),
     "captions without columns": ("evaluate --features features.h5 --captions text.npz", "has no column", "video_id"),
     "no features": ("evaluate --features gone --captions captions.csv", "gone is not a feature store", "HDF5"),
     "no checkpoint": ("export --ckpt gone.pt", "gone.pt does not exist", "jsf train"),

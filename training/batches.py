@@ -24,7 +24,10 @@ class ShuffledBatches(IterableDataset[Batch]):
 
     def __init__(self, examples: Examples, batch: int, seed: int, processes: int = 1) -> None:
         if len(examples) < batch * processes:
-            raise JsfError(f"{len(examples)} examples are too few for {processes} batches of {batch}.")
+            raise JsfError(
+                f"{len(examples)} examples are too few for {processes} batches of {batch}.",
+                "Train on more, or in smaller batches: --set batch=8.",
+            )
         self.examples, self.batch, self.seed, self.processes = examples, batch, seed, processes
         self.epoch, self.rank = 0, 0
 

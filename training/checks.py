@@ -1,5 +1,6 @@
 """What a training run refuses, before it begins."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ RESERVED = {
     "fast_dev_run",
     "limit_val_batches",
     "max_epochs",
+    "max_steps",
+    "max_time",
     "num_sanity_val_steps",
     "plugins",
     "use_distributed_sampler",
@@ -78,7 +81,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Raises JsfError for a recipe that cannot be followed."""
     least = {"epochs": 1, "validate_every": 1, "patience": 1, "batch": 2, "candidates": 2}
     for name, number in asdict(recipe).items():
-        if number < least.get(name, 0):
+        if not least.get(name, 0) <= number < math.inf:
             raise JsfError(f"{name} is {number}, expected {least.get(name, 0)} or more.")
     aided = [name for name in ("mined", "alone", "distill") if getattr(recipe, name)]
     if aided and not recipe.alignment:

@@ -7,7 +7,7 @@ import torch
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
 from jsf.models.checkpoint import Checkpoint
-from jsf.runtime.explain import Explanation, Question
+from jsf.runtime.explain import Explanation, Inputs
 
 
 @torch.inference_mode()
@@ -25,19 +25,19 @@ def explain(checkpoint: Checkpoint, video: FeatureSequence, sentences: Sequence[
             "Explain a model that has JST and CHD.",
         )
     _check(checkpoint, video)
-    question = Question.of(video.features, sentences, checkpoint.vocabulary, config.fills_blanks, config.left_padded)
-    frame_lengths, word_lengths = torch.from_numpy(question.frame_lengths), torch.from_numpy(question.word_lengths)
+    inputs = Inputs.of(video.features, sentences, checkpoint.vocabulary, config.fills_blanks, config.left_padded)
+    frame_lengths, word_lengths = torch.from_numpy(inputs.frame_lengths), torch.from_numpy(inputs.word_lengths)
     scores, maps = model.matcher.explain(
-        model.frame_encoder(torch.from_numpy(question.frames), frame_lengths),
+        model.frame_encoder(torch.from_numpy(inputs.frames), frame_lengths),
         frame_lengths,
-        model.word_encoder(torch.from_numpy(question.words), word_lengths),
+        model.word_encoder(torch.from_numpy(inputs.words), word_lengths),
         word_lengths,
-        torch.from_numpy(question.video_index),
-        torch.from_numpy(question.sentence_index),
-        None if question.blanks is None else torch.from_numpy(question.blanks),
+        torch.from_numpy(inputs.video_index),
+        torch.from_numpy(inputs.sentence_index),
+        None if inputs.blanks is None else torch.from_numpy(inputs.blanks),
     )
     stages, gates = ([value.numpy() for value in values] for values in (maps.stages, maps.gates))
-    return question.explanations(scores.numpy(), maps.attention.numpy(), stages, gates)
+    return inputs.explanations(scores.numpy(), maps.attention.numpy(), stages, gates)
 
 
 def _check(checkpoint: Checkpoint, video: FeatureSequence) -> None:

@@ -21,6 +21,9 @@ from jsf.training.scorer import CheckpointScorer
 WARM_UP = 0.05
 """Share of the steps over which an annealed learning rate rises to its maximum."""
 
+HALVED_EVERY = 100_000
+"""Steps after which a learning rate that is not annealed is halved (authors' code)."""
+
 
 class TrainingModule(LightningModule):
     """Trains on the pairs of a batch; validates as `jsf evaluate` does.
@@ -138,10 +141,6 @@ def frozen_statistics(model: JSFusion) -> Iterator[None]:
     finally:  # computing again ends by an exception, once nothing more of it is needed
         for norm, decay in zip(norms, decays, strict=True):
             norm.decay = decay
-
-
-HALVED_EVERY = 100_000
-"""Steps after which a learning rate that is not annealed is halved (authors' code)."""
 
 
 def warm_up_then_cosine(step: int, steps: int) -> float:

@@ -1,5 +1,6 @@
 """Multiple choice: a video with its own sentence, wrong choices, and sentences of other videos (section 3.6)."""
 
+from collections import defaultdict
 from itertools import chain
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jsf.data.datasets.tasks import as_questions
+from jsf.data.errors import JsfError
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.evaluation.multiple_choice import evaluate_multiple_choice
@@ -28,6 +30,9 @@ class ChoiceExamples(Examples):
         self.words, self.word_lengths = vocabulary.encode_batch(sentences)
         self._row = {sentence: row for row, sentence in enumerate(sentences)}
         self._right = np.array([self._row[question.options[question.answer]] for question in self.questions])
+        self._about: dict[str, list[int]] = defaultdict(list)
+        for i, question in enumerate(self.questions):
+            self._about[question.video_id].append(i)
 
     def __len__(self) -> int:
         """The number of questions."""
@@ -51,9 +56,17 @@ class ChoiceExamples(Examples):
         """The right choice, the wrong ones, and right choices of questions about other videos."""
         question = self.questions[row]
         wrong = [self._row[text] for i, text in enumerate(question.options) if i != question.answer]
-        others = self._right[self.video_ids != question.video_id]
-        drawn = random.choice(others, max(0, self.recipe.candidates - 1 - len(wrong)))
+        missing = max(0, self.recipe.candidates - 1 - len(wrong))
+        drawn = self._right[self._others(question.video_id, missing, random)]
         return np.array([self._right[row], *wrong, *drawn], np.intp)[: self.recipe.candidates]
+
+    def _others(self, video_id: str, count: int, random: np.random.Generator) -> Rows:
+        """So many questions about other videos, drawn without a look at each of them."""
+        own = np.array(self._about[video_id])
+        if count and len(own) == len(self):
+            raise JsfError(f"all questions are about '{video_id}': no other video has a sentence to draw.")
+        drawn = random.integers(len(self) - len(own), size=count) if count else np.empty(0, np.intp)
+        return drawn + np.searchsorted(own - np.arange(len(own)), drawn, side="right")  # steps over its own
 
     def pairs(self, batch: Batch, alignment: Tensor | None) -> Pairs:
         """Each video with its candidates, each once."""

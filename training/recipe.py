@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from jsf.data.errors import JsfError
 
 Settings = TypeVar("Settings")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", tuple: "a list"}
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def overridden(value: Settings, settings: Mapping[str, Any]) -> Settings:
                 raise JsfError(f"{name} is {new!r}, expected {len(old)} numbers such as {list(old)}.")
             settings = {**settings, name: tuple(new)}
         elif type(new) is not type(old) and not (isinstance(old, float) and type(new) is int):
-            raise JsfError(f"{name} is {new!r}, expected a {type(old).__name__} such as {old!r}.")
+            raise JsfError(f"{name} is {new!r}, expected {KINDS[type(old)]} such as {old!r}.")
     return replace(value, **settings)  # type: ignore[type-var]
 
 

@@ -65,14 +65,20 @@ class RetrievalExamples(Examples):
         if not self.recipe.neighbours:
             return shuffled
         result: list[Rows] = []
-        while len(shuffled):
-            anchor, pool = shuffled[0], shuffled[1 : 1 + POOL]
-            known = self.words[anchor, : self.word_lengths[anchor]]
-            shared = np.isin(self.words[pool], known).sum(1) / np.sqrt(self.word_lengths[pool])
+        known = np.zeros(len(self.vocabulary), np.bool_)
+        waiting, rest = shuffled[: 1 + POOL], shuffled[1 + POOL :]
+        while len(waiting):
+            anchor, pool = waiting[0], waiting[1:]
+            words = self.words[anchor, : self.word_lengths[anchor]]
+            known[words] = True
+            shared = known[self.words[pool]].sum(1) / np.sqrt(self.word_lengths[pool])
+            known[words] = False
             shared[self.video_ids[pool] == self.video_ids[anchor]] = -1.0
             nearest = np.argsort(-shared, kind="stable")[: self.recipe.neighbours]
-            result += [shuffled[:1], pool[nearest]]
-            shuffled = np.delete(shuffled, np.append(nearest + 1, 0))
+            result += [waiting[:1], pool[nearest]]
+            left = np.delete(waiting, np.append(nearest + 1, 0))
+            taken = 1 + len(nearest)
+            waiting, rest = np.concatenate([left, rest[:taken]]), rest[taken:]
         return np.concatenate(result)
 
     def pairs(self, batch: Batch, alignment: Tensor | None) -> Pairs:

@@ -1,6 +1,7 @@
 """What a training run leaves behind: the best checkpoint and the log of every epoch, each whole at any moment."""
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from jsf.data.errors import JsfError
 from jsf.data.files import replacing
 from jsf.models.checkpoint import Checkpoint
 from jsf.training.module import TrainingModule
@@ -53,6 +55,11 @@ class BestCheckpoint(Callback):
         """Adds the epoch to the log; keeps the model if it is the best so far; ends the run if no better one came."""
         assert isinstance(module, TrainingModule)
         line = {"epoch": float(trainer.current_epoch)}
+        if not math.isfinite(trainer.callback_metrics["loss"]):
+            raise JsfError(
+                f"the loss is {float(trainer.callback_metrics['loss'])} in epoch {trainer.current_epoch}.",
+                "Train anew with a lower rate, such as --set learning_rate=1e-4.",
+            )
         found = trainer.callback_metrics  # it keeps what the last validated epoch found
         fresh = found if module.validated == trainer.current_epoch else {"loss": found["loss"]}
         line.update({name: float(value) for name, value in fresh.items()})

@@ -90,10 +90,11 @@ class CheckpointScorer:
         if self.model.config.fills_blanks:
             raise JsfError("a model for fill-in-the-blank scores words, not sentences.")
         distinct, same = self.vocabulary.distinct(sentences)
-        pairs, inverse = np.unique(np.stack([rows, same[columns]]), axis=1, return_inverse=True)
+        shape = len(videos), len(distinct)
+        pairs, inverse = np.unique(np.ravel_multi_index((rows, same[columns]), shape), return_inverse=True)
         with self._scoring():
             encoded = self._sentences(*self.vocabulary.encode_batch(distinct))
-            return self._match(self._videos(videos), encoded, pairs[0], pairs[1])[inverse]
+            return self._match(self._videos(videos), encoded, *np.unravel_index(pairs, shape))[inverse]
 
     def score_words(
         self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str], rows: Index, columns: Index
@@ -165,9 +166,11 @@ class CheckpointScorer:
         """Eval mode, without gradients, and in training mode again where it was."""
         was_training = self.model.training
         self.model.eval()
-        with torch.inference_mode():
-            yield
-        self.model.train(was_training)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.model.train(was_training)
 
     def _tensor(self, values: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)

@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -17,7 +15,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from jsf.data.blanks import Blank
 from jsf.data.errors import JsfError
-from jsf.data.progress import track
 from jsf.data.questions import Question
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
@@ -37,6 +34,7 @@ from jsf.training.checks import (
 )
 from jsf.training.examples import Examples
 from jsf.training.fill_in_the_blank import BlankExamples
+from jsf.training.inputs import set_word_vectors, standardize
 from jsf.training.module import TrainingModule
 from jsf.training.multiple_choice import ChoiceExamples
 from jsf.training.recipe import Recipe, names, overridden
@@ -53,9 +51,6 @@ EXAMPLES: dict[str, type[Examples]] = {
     "multiple-choice": ChoiceExamples,
     FILLS: BlankExamples,
 }
-
-FLOOR = 0.1
-"""Least standard deviation that a dimension is divided by, relative to the median of all that vary."""
 
 
 def train(
@@ -105,9 +100,9 @@ def train(
     network = JSFusion(config)
     examples, held = (EXAMPLES[task](part, vocabulary, config, recipe) for part in (split, val))
     if recipe.standardize:
-        _standardize(network, split)
+        standardize(network, split)
     if word_vectors:
-        _set_word_vectors(network, *read_word_vectors(word_vectors, vocabulary, config.word_width))
+        set_word_vectors(network, *read_word_vectors(word_vectors, vocabulary, config.word_width))
     network.word_encoder.embedding.requires_grad_(not recipe.frozen_words)
 
     if last:
@@ -153,28 +148,6 @@ def sentences(split: Split) -> Iterator[str]:
             yield from row.options
         else:
             yield row.filled if isinstance(row, Blank) else row.sentence
-
-
-def _standardize(model: JSFusion, split: Split) -> None:
-    """Sets the frame encoder's standardization to the training videos' statistics, one video in memory at a time."""
-    video_ids = split.video_ids
-    origin = split.store.read(video_ids[0])[0].astype(np.float64)  # sums about it keep their digits
-    count, total, squares = 0, np.zeros_like(origin), np.zeros_like(origin)
-    for video_id in track(video_ids, "standardizing", len(video_ids)):
-        steps = split.store.read(video_id) - origin
-        count, total, squares = count + len(steps), total + steps.sum(0), squares + np.square(steps).sum(0)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    varies = deviation > 1e-6
-    # A dimension that hardly varies is noise: at unit variance it would overflow FP16. One that never does is zero.
-    floor = FLOOR * np.median(deviation[varies]) if varies.any() else 1.0
-    scale = np.where(varies, 1 / np.maximum(deviation, floor), 0.0)
-    model.frame_encoder.standardize(torch.from_numpy(origin + mean), torch.from_numpy(scale))
-
-
-def _set_word_vectors(model: JSFusion, vectors: npt.NDArray[np.float32], found: npt.NDArray[np.bool_]) -> None:
-    with torch.no_grad():
-        model.word_encoder.embedding.weight[torch.from_numpy(found)] = torch.from_numpy(vectors[found])
 
 
 def _trainer(out: Path, recipe: Recipe, best: BestCheckpoint, options: dict[str, Any]) -> Trainer:

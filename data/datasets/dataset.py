@@ -77,7 +77,7 @@ def describe(rows: Sequence[Row]) -> str:
     first = rows[0]
     if isinstance(first, Caption):
         each = f"{len(rows) / videos:.3g}"
-        return f"{videos:,} videos, {each} caption{'s' * (each != '1')} each"
+        return f"{videos:,} video{'s' * (videos != 1)}, {each} caption{'s' * (each != '1')} each"
     if isinstance(first, Question):
         return f"{len(rows):,} questions of {len(first.options)} options"
     return f"{len(rows):,} sentences with one blank, {videos:,} videos"

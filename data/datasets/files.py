@@ -29,7 +29,9 @@ def locate(root: Path, *names: str) -> Path:
     """
     if path := find(root, *names):
         return path
-    raise JsfError(f"{root} and its folders hold no {' or '.join(names)}.")
+    raise JsfError(
+        f"{root} and its folders hold no {' or '.join(names)}.", "Put the published file there, or name another --root."
+    )
 
 
 def locate_features(root: Path, *names: str) -> FeatureStore:
@@ -38,4 +40,9 @@ def locate_features(root: Path, *names: str) -> FeatureStore:
     Raises:
         JsfError: there is none, or it cannot be read.
     """
-    return open_features(locate(root, *names, *FEATURES))
+    if path := find(root, *names, *FEATURES):
+        return open_features(path)
+    raise JsfError(
+        f"{root} and its folders hold no {' or '.join((*names, *FEATURES))}.",
+        f"Extract them: jsf extract VIDEOS -o {root / FEATURES[0]}",
+    )

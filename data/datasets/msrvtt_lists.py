@@ -32,7 +32,10 @@ def read_sentences(root: Path) -> dict[str, list[Caption]]:
     path = find(root, "MSRVTT_data.json")
     paths = [path] if path else [path for name in ORIGINAL if (path := find(root, name))]
     if not paths:
-        raise JsfError(f"{root} and its folders hold no MSRVTT_data.json and no {ORIGINAL[0]}.")
+        raise JsfError(
+            f"{root} and its folders hold no MSRVTT_data.json and no {ORIGINAL[0]}.",
+            "Put the published file there, or name another --root.",
+        )
     sentences: dict[str, list[Caption]] = {}
     for path in paths:
         items = read_json(path).get("sentences")
@@ -49,7 +52,10 @@ def _caption(place: str, item: Any) -> Caption:
         isinstance(item.get(name), str) and item[name].strip() for name in ("video_id", "caption")
     ):
         raise JsfError(f"{place} is {str(item)[:200]}, expected an object with 'video_id' and 'caption'.")
-    return Caption(_name(item["video_id"]), " ".join(item["caption"].split()))
+    video_id = _name(item["video_id"])
+    if not re.fullmatch(r"video\d{1,9}", video_id):
+        raise JsfError(f"{place}: 'video_id' is {video_id[:200]!r}, expected video<number>.")
+    return Caption(video_id, " ".join(item["caption"].split()))
 
 
 def read_test_list(root: Path) -> list[Caption]:

@@ -38,6 +38,13 @@ def as_blanks(rows: Sequence[Row], known: set[str], source: str) -> list[Blank]:
     return blanks
 
 
+def as_rows(rows: Sequence[Row], task: str, known: set[str], source: str) -> Sequence[Row]:
+    """The rows that a task needs, or made of captions for it; raises JsfError naming `source` otherwise."""
+    if task == "retrieval":
+        return as_captions(rows, source)
+    return as_questions(rows, source) if task == "multiple-choice" else as_blanks(rows, known, source)
+
+
 def known_words(rows: Sequence[Row], source: str) -> set[str]:
     """The vocabulary of training captions or blanks: the words that may be blanked."""
     sentences = [
@@ -57,4 +64,8 @@ def first_captions(captions: list[Caption]) -> list[Caption]:
 
 
 def _wrong(rows: Sequence[Row], source: str, wanted: str) -> JsfError:
-    return JsfError(f"{source} holds {type(rows[0]).__name__.lower()}s; this task needs {wanted}.")
+    task = "multiple-choice" if isinstance(rows[0], Question) else "fill-in-the-blank"
+    return JsfError(
+        f"{source} holds {type(rows[0]).__name__.lower()}s; this task needs {wanted}.",
+        f"Name such a table, or the task of this one: --task {task}",
+    )

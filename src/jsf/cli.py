@@ -68,7 +68,7 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; best.pt is written there.")],
     features: Annotated[Path | None, typer.Option(help="Training features: an HDF5 file or a folder of .npz.")] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="Captions (key,vid_key,video_id,sentence), questions or blanks.")
+        Path | None, typer.Option(help="A table of captions (video_id, sentence), questions or blanks.")
     ] = None,
     val_features: Annotated[Path | None, typer.Option(help="Features of the videos that choose the epoch.")] = None,
     val_captions: Annotated[
@@ -81,8 +81,8 @@ def train(
     preset: Annotated[str, typer.Option(help="paper, official (the authors' code), or small (for a CPU).")] = "paper",
     model: Annotated[str, typer.Option(help="jsfusion, or an ablation: " + ABLATIONS + ".")] = "jsfusion",
     audio_width: Annotated[
-        int, typer.Option(help="How many of a frame's last numbers are sound: what no-audio leaves out.", min=0)
-    ] = 128,
+        int | None, typer.Option(help="How many of a frame's last numbers are sound: what no-audio leaves out.", min=0)
+    ] = None,
     word_vectors: Annotated[Path | None, typer.Option(help="Word vectors in GloVe's text format.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many; default: the preset's.", min=1)] = None,
     setting: Annotated[
@@ -98,12 +98,12 @@ def train(
 ) -> None:
     """Train a model: RUN/best.pt is its best epoch."""
     from jsf.verbs.splits import named_dataset, training_splits
-    from jsf.verbs.train import key_value, show_training
+    from jsf.verbs.train import key_value, show_training, unseen_width
 
     data = named_dataset(dataset, root, task, training)
     split, val = training_splits(features, captions, val_features, val_captions, data)
     settings = dict(map(key_value, setting or [])) | ({"epochs": epochs} if epochs else {})
-    what = {"task": task, "preset": preset, "model": model, "unseen": audio_width if "no-audio" in model else 0}
+    what = {"task": task, "preset": preset, "model": model, "unseen": unseen_width(model, audio_width)}
     how = {"word_vectors": word_vectors, "settings": settings, "seed": seed, "resume": resume}
     show_training(split, val, out, {**what, **how, "trainer_options": dict(map(key_value, trainer or []))}, json)
 
@@ -112,11 +112,13 @@ def train(
 def evaluate(
     features: Annotated[Path | None, typer.Option(help="Features: an HDF5 file or a folder of .npz.")] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="Captions (key,vid_key,video_id,sentence), questions or blanks.")
+        Path | None, typer.Option(help="A table of captions (video_id, sentence), questions or blanks.")
     ] = None,
     dataset: DatasetOption = None,
     root: RootOption = None,
-    task: Annotated[str | None, typer.Option(help="Default: what the model was trained for, or the table is.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Default: what the table holds; of a data set, what the model was trained for.")
+    ] = None,
     ckpt: Annotated[Path | None, typer.Option(help="A checkpoint, instead of a bundle.")] = None,
     bundle: BundleOption = None,
     device: DeviceOption = "auto",
@@ -128,7 +130,7 @@ def evaluate(
     from jsf.verbs.splits import evaluation_split
 
     scorer = open_scorer(ckpt, bundle, device, precision)
-    show_evaluation(scorer, *evaluation_split(features, captions, dataset, root, task, scorer.task), json)
+    show_evaluation(scorer, *evaluation_split(features, captions, dataset, root, task, scorer), json)
 
 
 @app.command()

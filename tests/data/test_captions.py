@@ -59,6 +59,7 @@ def test_round_trip_through_a_csv_writer(rows: list[tuple[str, str]], tmp_path_f
         (b'video_id,sentence\nvideo1,"a\ncar"\n\nvideo2,\n', "line 5: 'sentence' is empty"),
         (b"video_id,sentence\nvideo1,a car, a truck\n", r"line 2: more cells than the header has .*\[' a truck'\]"),
         (b"vid_key\tdescription\nvid1\t \n", "line 2: 'description' is empty"),
+        (b"video_id,video_id,sentence\na,b,a car\n", r"the column \['video_id'\] more than once"),
         (b"video_id,sentence\nvideo1,\xff\n", "not a readable table"),
         (b'video_id,sentence\nvideo1,"a car\n', "not a readable table"),
     ],

@@ -50,6 +50,15 @@ def test_by_hand(store):
     assert json.loads(json.dumps(asdict(found)))["accuracy"] == 62.5
 
 
+def test_many_questions_are_answered_in_blocks_of_whole_videos(store, monkeypatch):
+    questions = [Question(video, tuple("abc"), i % 3) for i in range(2) for video in VIDEOS]
+    scorer = TableScorer(lambda video, sentence: VIDEOS.index(video) == "abc".index(sentence))
+    whole = evaluate_multiple_choice(scorer, questions, store)
+    monkeypatch.setattr("jsf.evaluation.multiple_choice.QUESTIONS_AT_ONCE", 2)
+    assert evaluate_multiple_choice(scorer, questions, store) == whole
+    assert scorer.calls == [(3, ["a", "b", "c"], 18)] + 3 * [(1, ["a", "b", "c"], 6)]
+
+
 @pytest.mark.parametrize("answer", range(5))
 def test_a_constant_scorer_gets_chance(store, answer):
     questions = [Question(video, tuple("abcde"), answer) for video in VIDEOS]

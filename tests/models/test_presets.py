@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,26 @@ def test_an_ablation_leaves_out_what_it_is_named_after(task):
     assert parts(task, "jst-fc")[nn.LSTM] == 0
     assert not JSFusion(preset("small", task, 12, 9, "jst-lstm")).word_encoder.context.lstm.bidirectional
     assert [parts(task, model)[nn.Conv2d] for model in ("jst-max", "jst-mean", "no-attention")] == [3, 3, 3]
+
+
+def test_statistics_of_dense_words_leave_padding_out_in_training(tiny_variant):
+    model = copy.deepcopy(tiny_variant("paper", "retrieval", "jst-fc").model).double().train()
+    words, lengths = torch.tensor([[3, 4, 0, 0], [5, 0, 0, 0]]), torch.tensor([2, 1])
+    wide = nn.functional.pad(words, (0, 36))
+    torch.testing.assert_close(model.word_encoder(wide, lengths)[:, :4], model.word_encoder(words, lengths))
+
+
+def test_lstm_fusion_takes_the_final_state_of_the_whole_sentence_in_the_authors_form_too(tiny_variant):
+    model = copy.deepcopy(tiny_variant("official", "fill-in-the-blank", "lstm-fusion").model).double()
+    features, frames, words, lengths, *pairs, blanks = batch(model.config)
+    other = words.clone()
+    other[3, 13], other[3, 12] = words[3, 12], 1  # the blank comes before the last word
+    blanks = torch.tensor([0, 39, 4, 12])
+    changed = other.clone()
+    changed[3, 13] = words[3, 13] % 7 + 2
+    with torch.no_grad():
+        first, second = (model(features, frames, w, lengths, *pairs, blanks) for w in (other, changed))
+    assert not torch.equal(first[3], second[3])
 
 
 def test_what_is_not_seen_changes_no_score(tiny_variant):
@@ -178,3 +199,25 @@ def test_filling_blanks_has_the_sizes_of_section_3_6_and_of_the_authors_graph():
 def test_what_is_not_there_is_refused(arguments, message):
     with pytest.raises(JsfError, match=message):
         preset(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"lstm": 0}, "lstm is 0, expected 1 or more"),
+        ({"joint": -5}, "joint is -5, expected 1 or more"),
+        ({"norm_decay": 2.0}, "norm_decay is 2.0, expected 0 to 1"),
+        ({"frame_channels": 7}, "frame_channels is 7, expected an even number"),
+        ({"head": (4, 0, 4)}, r"head is \[4, 0, 4\], expected widths of 1 or more"),
+    ],
+)
+def test_sizes_that_no_network_has_are_refused(sizes, message):
+    with pytest.raises(JsfError, match=message):
+        replace(preset("small", "retrieval", 12, 9), **sizes)
+
+
+def test_help_lists_the_ablations_there_are():
+    from jsf.cli import ABLATIONS as listed
+    from jsf.models.presets import ABLATIONS
+
+    assert listed.split(", ") == list(ABLATIONS)

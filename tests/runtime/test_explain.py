@@ -14,7 +14,7 @@ from jsf.data.files import sha256
 from jsf.data.sequence import FeatureSequence
 from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.bundle import MAPS, Bundle, graph_path
-from jsf.runtime.explain import Question, explain
+from jsf.runtime.explain import Inputs, explain
 from jsf.runtime.scorer import Scorer
 
 SENTENCES = ["red", "a red circle then a blue square", "rings " * 45]
@@ -71,12 +71,12 @@ def test_the_graph_in_the_bundle_stays_as_it_is(bundle):
 def test_padding_on_the_left_and_a_blank_alone():
     """Steps count from the end of the array; the only word is the blank."""
     vocabulary = Vocabulary((BLANK, "door", "eyes"))
-    question = Question.of(draw(5), ["he shuts the _____ door"], vocabulary, fills=True, left=True)
-    np.testing.assert_array_equal(question.frames[0, 35:], draw(5))
+    inputs = Inputs.of(draw(5), ["he shuts the _____ door"], vocabulary, fills=True, left=True)
+    np.testing.assert_array_equal(inputs.frames[0, 35:], draw(5))
     frames = np.arange(40.0, dtype=np.float32)[None, :, None]
     stages = [np.stack([x, x], 1) for x in (frames[:, :38], frames[:, :36], frames[:, :17])]
     scores = np.log(np.array([[1, 1, 0.25, 0.75]], np.float32))
-    (found,) = question.explanations(scores, frames, stages, [stage[:, :1] for stage in stages])
+    (found,) = inputs.explanations(scores, frames, stages, [stage[:, :1] for stage in stages])
     assert found.words == (BLANK,)
     assert found.answer == "eyes"
     np.testing.assert_array_equal(found.attention[:, 0], [35, 36, 37, 38, 39])

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jsf.data.errors import JsfError
 from jsf.data.questions import Question
 from jsf.data.split import Split
 from jsf.training.losses import choice_loss
@@ -104,3 +105,10 @@ def test_the_loss_counts_the_wrong_candidates_alone(split, examples_of):
         wrong[video, columns] = ~batch.describes[video, columns]
     assert wrong.any(1).all()
     torch.testing.assert_close(examples.loss(scores, pairs, batch), choice_loss(values, wrong, 1.0))
+
+
+def test_questions_about_one_video_have_no_other_sentences_to_draw(varied, examples_of):
+    questions = [question for question in QUESTIONS if question.video_id == "v0"]
+    examples = examples_of("multiple-choice", Split(varied.store, questions))
+    with pytest.raises(JsfError, match="all questions are about 'v0'"):
+        examples.stack(np.arange(2), np.random.default_rng(0))

@@ -6,9 +6,11 @@ import sys
 import pytest
 
 from jsf.cli import main
+from jsf.data.errors import JsfError
 from jsf.data.split import Split
 from jsf.models.checkpoint import Checkpoint
 from jsf.training.train import train
+from jsf.verbs.train import unseen_width
 
 FAST = ["--preset", "tiny", "--epochs", "1", "--set", "batch=16"]
 
@@ -101,3 +103,9 @@ def test_an_ablation_without_sound_leaves_out_the_last_numbers(jsf, toy_root, tm
     jsf("train", *tables, "--model", "no-audio", "--audio-width", 2, "-o", tmp_path / "run", *FAST)
     config = Checkpoint.load(tmp_path / "run" / "best.pt").model.config
     assert (config.preset, config.unseen) == ("tiny, no-audio", 2)
+
+
+@pytest.mark.parametrize("options", [("no-audio", None), ("jsfusion", 2)])
+def test_a_model_without_sound_is_told_how_wide_sound_is(options):
+    with pytest.raises(JsfError, match="--audio-width go together"):
+        unseen_width(*options)

@@ -1,10 +1,10 @@
 """`jsf evaluate`: a task's metrics, of a checkpoint or of a bundle."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jsf.data.datasets.tasks import as_blanks, as_captions, as_questions
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.split import Split
@@ -14,6 +14,12 @@ from jsf.evaluation.multiple_choice import evaluate_multiple_choice
 from jsf.evaluation.retrieval import Retrieval, evaluate_retrieval
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note, print_json, print_table
+
+EVALUATIONS: dict[str, Callable[..., Retrieval | Accuracy]] = {
+    "retrieval": evaluate_retrieval,
+    "multiple-choice": evaluate_multiple_choice,
+    "fill-in-the-blank": evaluate_fill_in_the_blank,
+}
 
 
 def open_scorer(ckpt: Path | None, bundle: Path | None, device: str, precision: str) -> Any:
@@ -36,10 +42,10 @@ def show_evaluation(scorer: Any, split: Split, task: str, protocol: str, json: b
     """Evaluates a task, and prints its metrics with their 95% intervals beside chance.
 
     Raises:
-        JsfError: the rows are not of the task, or the model is not for it.
+        JsfError: the model is not for the task, or a video has no features.
     """
     note(f"scoring with {scorer.description}")
-    result = measure(scorer, split, task)
+    result = EVALUATIONS[task](scorer, split.rows, split.store)
     if json:
         values = {name: value for name, value in asdict(result).items() if name != "correct"}
         print_json({"task": task, "protocol": protocol, "backend": scorer.description, **values})
@@ -47,20 +53,6 @@ def show_evaluation(scorer: Any, split: Split, task: str, protocol: str, json: b
         print_retrieval(result, f"{protocol}; ties averaged")
     else:
         print_accuracy(result, f"{task}: {protocol}")
-
-
-def measure(scorer: Any, split: Split, task: str) -> Retrieval | Accuracy:
-    """The metrics of a task; questions and blanks are made of captions where the split has those.
-
-    Raises:
-        JsfError: as `show_evaluation`.
-    """
-    if task == "retrieval":
-        return evaluate_retrieval(scorer, as_captions(split.rows, "the table"), split.store)
-    if task == "multiple-choice":
-        return evaluate_multiple_choice(scorer, as_questions(split.rows, "the table"), split.store)
-    blanks = as_blanks(split.rows, set(scorer.vocabulary.words), "the table")
-    return evaluate_fill_in_the_blank(scorer, blanks, split.store)
 
 
 def print_retrieval(result: Retrieval, title: str) -> None:
@@ -78,7 +70,7 @@ def print_retrieval(result: Retrieval, title: str) -> None:
                 else ("", "", "")
             )
         rows.append(cells)
-    print_table(title, ("", "sentence -> video", "95%", "chance", "video -> sentence", "95%", "chance"), rows)
+    print_table(title, ("", "sentence\n-> video", "95%", "chance", "video ->\nsentence", "95%", "chance"), rows)
 
 
 def print_accuracy(result: Accuracy, title: str) -> None:
@@ -86,7 +78,8 @@ def print_accuracy(result: Accuracy, title: str) -> None:
     rows = [("right", f"{result.accuracy:.1f}", _between(result.interval)), ("  chance", f"{result.chance:.1f}", "")]
     if isinstance(result, FilledBlanks):
         rows.insert(1, ("among the first 5", f"{result.top5:.1f}", _between(result.top5_interval)))
-        note(f"{result.unknown} of {result.questions} answers are not in the vocabulary, and count as wrong")
+        if result.unknown:
+            note(f"{result.unknown} of {result.questions} answers are not in the vocabulary, and count as wrong")
     print_table(title, ("", "%", "95% interval"), rows)
 
 

@@ -15,12 +15,14 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on standard output: the first column is text, the others are numbers."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, emoji=False).print(table)  # names such as "clip [final].npz" are not markup
+    console = Console(markup=False, emoji=False, highlight=False)  # names such as "clip [final].npz" are not markup
+    console.print(title, style="italic")  # the table's own title would wrap at the table's width
+    console.print(table)
 
 
 def note(text: str) -> None:

@@ -22,7 +22,7 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
     """
     if len(inputs) < 2:
         raise JsfError(
-            f"got {len(inputs)} arguments, expected at least one video and a sentence.",
+            f"got {len(inputs)} argument{'s' * (len(inputs) != 1)}, expected at least one video and a sentence.",
             'For example: jsf score video.npz "a car speeds toward a truck"',
         )
     *names, sentence = inputs

@@ -1,6 +1,7 @@
 """`jsf train`: a split to `best.pt`."""
 
 import json as json_module
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def show_training(split: Split, val: Split, out: Path, options: dict[str, Any], 
         require(package, "train")
     from jsf.training.train import train
 
+    if options["unseen"]:
+        note(f"the last {options['unseen']} numbers of each frame are left out, as its sound: see --audio-width")
     checkpoint = train(split, val, out, **options)
     if os.environ.get("LOCAL_RANK", "0") != "0":  # of several processes, one speaks
         return
@@ -32,16 +35,34 @@ def show_training(split: Split, val: Split, out: Path, options: dict[str, Any], 
     print(out / "best.pt")
 
 
+def unseen_width(model: str, audio_width: int | None) -> int:
+    """How many of a frame's last numbers a model does not look at: its sound, for the ablations without.
+
+    Raises:
+        JsfError: the model and the width do not go together.
+    """
+    if ("no-audio" in model) != (audio_width is not None):
+        raise JsfError(
+            "--model no-audio, --model vgg-no-audio and --audio-width go together.",
+            "Say how many of a frame's last numbers are sound: 128 of VGGish, 0 where there are none.",
+        )
+    return audio_width or 0
+
+
 def key_value(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE` as a key and a value, which is JSON where it can be read as that, else text.
+    """`KEY=VALUE` as a key and a value, which is JSON where it can be read as that and is finite, else text.
 
     Raises:
         JsfError: there is no "=".
     """
     key, found, value = text.partition("=")
     if not found:
-        raise JsfError(f"{text!r} has no '=', expected KEY=VALUE, such as precision=bf16-mixed.")
+        raise JsfError(
+            f"{text!r} has no '=', expected KEY=VALUE.", "For example: --set batch=16 --trainer precision=bf16-mixed"
+        )
     try:
-        return key, json_module.loads(value)
-    except ValueError:
+        parsed = json_module.loads(value)
+    except (ValueError, RecursionError):
         return key, value
+    infinite = isinstance(parsed, float) and not math.isfinite(parsed)
+    return key, value if infinite else parsed

@@ -160,6 +160,7 @@ def test_another_number_of_questions_is_refused(msrvtt: Path, edit: Edit) -> Non
             "sentence 1 is {'caption': 'a'}",
         ),
         ({"sentences": [{"caption": " ", "video_id": "video0"}]}, "sentence 0 is"),
+        ({"sentences": [{"caption": "a dog", "video_id": "clip"}]}, "'video_id' is 'clip', expected video<number>"),
         ({"sentences": ["a dog"]}, "sentence 0 is a dog"),
     ],
 )
