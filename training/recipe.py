@@ -38,7 +38,7 @@ class Recipe:
         both_directions: rank sentences for a video too.
         contrastive: cross-entropy of the true pair among the wrong ones, instead of the ranking loss.
         l2: lambda of equations 6 and 7.
-        checkpointing: keep no activations of JST and CHD for the way back: a fifth of the memory, a third more time.
+        checkpointing: keep no activations of JST and CHD for the way back: an eighth of the memory, a third more time.
         clip: limit of the gradient's global norm (5 in the authors' code).
         standardize: scale features by the training set's mean and standard deviation.
         min_count: a word enters the vocabulary when it occurs this often.
