@@ -26,7 +26,7 @@ from jsf.training.recipe import Recipe
 from jsf.training.retrieval import RetrievalExamples
 
 WIDTH, MARGIN, LEARNING_RATE, BATCH = 512, 0.2, 1e-3, 32
-WHOLE = JSFusionConfig("flat", 0, 0, whole_dropout=True)
+WHOLE = JSFusionConfig("flat", 1, 1, whole_dropout=True)
 
 
 class Flat(nn.Module):
