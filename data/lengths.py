@@ -7,6 +7,10 @@ MIN_STEPS = 7
 """The shortest input that three 3x3 convolutions of strides 1, 1, 2 reduce to one cell: 7 -> 5 -> 3 -> 1."""
 
 
+STRIDES = (1, 1, 2)
+"""Of CHD's three stages, over frames and over words."""
+
+
 def crop_length(lengths: npt.NDArray[np.int32], even: bool = False) -> int:
     """The steps that a batch with these lengths needs: the longest, at least 7.
 
@@ -15,3 +19,8 @@ def crop_length(lengths: npt.NDArray[np.int32], even: bool = False) -> int:
     """
     steps = max(MIN_STEPS, int(lengths.max()))
     return steps + steps % 2 if even else steps
+
+
+def reduced_length(length: int, stride: int) -> int:
+    """The valid length that a width-3 stage leaves: max(1, n - 2), or max(1, (n - 1) // 2) with stride 2."""
+    return max(1, (length - 3) // stride + 1)

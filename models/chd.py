@@ -4,10 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jsf.data.lengths import STRIDES
 from jsf.models.config import JSFusionConfig
 from jsf.models.layers import ACTIVATIONS
-
-STRIDES = (1, 1, 2)
 
 
 class Stage(nn.Module):

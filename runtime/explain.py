@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jsf.data.blanks import BLANK
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
+from jsf.data.lengths import STRIDES, reduced_length
 from jsf.data.sequence import pad
 from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
@@ -108,8 +109,8 @@ class Inputs:
         n, m = int(self.frame_lengths[0]), len(words)
         attention = self._valid(attention, n, m)
         energies, opened = [], []
-        for stage, gate, stride in zip(stages, gates, (1, 1, 2), strict=True):
-            n, m = _reduced(n, stride), _reduced(m, stride)
+        for stage, gate, stride in zip(stages, gates, STRIDES, strict=True):
+            n, m = reduced_length(n, stride), reduced_length(m, stride)
             energies.append(self._valid(np.linalg.norm(stage, axis=0), n, m))
             opened.append(self._valid(gate[0], n, m))
         return Explanation(score, words, attention, energies, opened, answer)
@@ -157,8 +158,3 @@ def _with_maps(path: Path) -> Any:
         )
     model.graph.output.extend(named[name] for name in MAPS)
     return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-
-
-def _reduced(length: int, stride: int) -> int:
-    """The valid length that a width-3 stage leaves: max(1, n - 2), or max(1, (n - 1) // 2) with stride 2."""
-    return max(1, (length - 3) // stride + 1)

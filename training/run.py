@@ -55,12 +55,12 @@ class BestCheckpoint(Callback):
         """Adds the epoch to the log; keeps the model if it is the best so far; ends the run if no better one came."""
         assert isinstance(module, TrainingModule)
         line = {"epoch": float(trainer.current_epoch)}
-        if not math.isfinite(trainer.callback_metrics["loss"]):
+        found = trainer.callback_metrics  # it keeps what the last validated epoch found
+        if not math.isfinite(found["loss"]):
             raise JsfError(
-                f"the loss is {float(trainer.callback_metrics['loss'])} in epoch {trainer.current_epoch}.",
+                f"the loss is {float(found['loss'])} in epoch {trainer.current_epoch}.",
                 "Train anew with a lower rate, such as --set learning_rate=1e-4.",
             )
-        found = trainer.callback_metrics  # it keeps what the last validated epoch found
         fresh = found if module.validated == trainer.current_epoch else {"loss": found["loss"]}
         line.update({name: float(value) for name, value in fresh.items()})
         best = max((past.get("score", -1.0) for past in self.history), default=-1.0)

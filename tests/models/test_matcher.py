@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jsf.data.lengths import crop_length
-from jsf.models.chd import STRIDES, shrink
+from jsf.data.lengths import STRIDES, crop_length
+from jsf.models.chd import shrink
 from jsf.models.layers import valid_steps
 
 LENGTH = st.integers(1, 40)

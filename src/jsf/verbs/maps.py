@@ -12,6 +12,7 @@ import numpy.typing as npt
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing
+from jsf.data.lengths import STRIDES
 from jsf.runtime.explain import Explanation
 
 WIDTH, FILM, WORD, SMALL_WORD = 5.6, 0.7, 0.24, 0.12
@@ -111,7 +112,7 @@ def _page(heights: Sequence[float], margin: float, top: float, columns: int) -> 
 
 def _rows(explanations: Sequence[Explanation]) -> list[Row]:
     rows = [Row("JST: attention α", [e.attention for e in explanations], "Blues", word=WORD)]
-    for i, stride in enumerate((1, 1, 2)):
+    for i, stride in enumerate(STRIDES):
         gates, energies = [e.gates[i] for e in explanations], [e.stages[i] for e in explanations]
         rows.append(Row(f"CHD stage {i + 1}: gate", gates, "Blues", stride))
         rows.append(Row(f"CHD stage {i + 1}: output, L2 norm over channels", energies, "Reds", stride))
