@@ -18,12 +18,12 @@ def read_captions(path: Path) -> list[Caption]:
     """Reads a table with a header that has `video_id` and `sentence`; tab or comma separated, as the header is.
 
     The published MSR-VTT list has `key,vid_key,video_id,sentence`, the authors' LSMDC tables `key`, `vid_key` and
-    `description`; other columns are ignored.
+    `description`, tables for recognition a `label`; other columns are ignored.
 
     Raises:
         JsfError: the file is missing, empty, not text, lacks a column, or a row has an empty field.
     """
-    rows = read_table(path, ("video_id|vid_key", "sentence|description"))
+    rows = read_table(path, ("video_id|vid_key", "sentence|description|label"))
     return [Caption(row["video_id"], row["sentence"]) for _, row in rows]
 
 

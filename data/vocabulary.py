@@ -83,15 +83,17 @@ class Vocabulary:
             )
         return ids
 
-    def encode_batch(self, sentences: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Sentences as ([S, 40] ids, zero on the right; [S] lengths).
+    def encode_batch(
+        self, sentences: Sequence[str], steps: int = MAX_STEPS
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Sentences as ([S, steps] ids, zero on the right; [S] lengths); words past the last step are dropped.
 
         A sentence without a known word is one padding word: it has a score, the same as any other such sentence.
         """
-        words = np.zeros((len(sentences), MAX_STEPS), np.int32)
+        words = np.zeros((len(sentences), steps), np.int32)
         lengths = np.zeros(len(sentences), np.int32)
         for row, sentence in enumerate(sentences):
-            ids = self._known(sentence)
+            ids = self._all_known(sentence)[:steps]
             words[row, : len(ids)] = ids
             lengths[row] = max(1, len(ids))
         return words, lengths

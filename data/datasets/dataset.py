@@ -6,20 +6,20 @@ from itertools import combinations
 
 from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
+from jsf.data.paragraphs import Paragraph
 from jsf.data.questions import Question
 from jsf.data.split import Split
 from jsf.data.tables import Row
 
 NamedRows = tuple[str, Sequence[Row]]
-TASKS = ("retrieval", "multiple-choice", "fill-in-the-blank")
 
 
 @dataclass(frozen=True)
 class Dataset:
     """The splits of a task.
 
-    The rows are captions for retrieval, questions for multiple choice and blanks for fill-in-the-blank; the training
-    rows of multiple choice are captions where the data set has no training questions.
+    The rows are captions or paragraphs for retrieval, questions for multiple choice and blanks for fill-in-the-blank;
+    the training rows of multiple choice are captions where the data set has no training questions.
 
     Attributes:
         name: of the data set, as on the command line.
@@ -78,6 +78,9 @@ def describe(rows: Sequence[Row]) -> str:
     if isinstance(first, Caption):
         each = f"{len(rows) / videos:.3g}"
         return f"{videos:,} video{'s' * (videos != 1)}, {each} caption{'s' * (each != '1')} each"
+    if isinstance(first, Paragraph):
+        each = f"{sum(len(row.sentences) for row in rows if isinstance(row, Paragraph)) / len(rows):.3g}"
+        return f"{len(rows):,} paragraph{'s' * (len(rows) != 1)} of {each} sentence{'s' * (each != '1')}"
     if isinstance(first, Question):
         return f"{len(rows):,} questions of {len(first.options)} options"
     return f"{len(rows):,} sentences with one blank, {videos:,} videos"

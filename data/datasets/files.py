@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jsf.data.errors import JsfError
+from jsf.data.paragraphs import ACTIVITYNET, Fields, Paragraph, read_paragraphs
 from jsf.data.store import FeatureStore, open_features
 
 FEATURES = ("features.h5", "features.hdf5", "features")
@@ -46,3 +47,19 @@ def locate_features(root: Path, *names: str) -> FeatureStore:
         f"{root} and its folders hold no {' or '.join((*names, *FEATURES))}.",
         f"Extract them: jsf extract VIDEOS -o {root / FEATURES[0]}",
     )
+
+
+def locate_paragraphs(root: Path, name: str, expected: int, fields: Fields = ACTIVITYNET) -> list[Paragraph]:
+    """The paragraphs of a published file, which are as many as `expected`.
+
+    Raises:
+        JsfError: the file is absent or damaged, or holds another number of them.
+    """
+    path = locate(root, name)
+    paragraphs = read_paragraphs(path, fields)
+    if len(paragraphs) != expected:
+        raise JsfError(
+            f"{path} has {len(paragraphs):,} paragraphs; the published {name} has {expected:,}.",
+            "Put the published file there, or name another --root.",
+        )
+    return paragraphs

@@ -32,7 +32,6 @@ def open_folder(root: Path, task: str) -> Dataset:
         val, test = as_questions(val, "val"), as_questions(test, "test")
     else:
         known = known_words(train, "train")
-        train = as_blanks(train, known, "train")
         val, test = as_blanks(val, known, "val"), as_blanks(test, known, "test")
     protocol = state_protocol(f"{root.name} {task}", ("train", train), (held, val), test)
     return Dataset("folder", task, Split(store, train), Split(store, val), Split(store, test), protocol)

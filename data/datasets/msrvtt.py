@@ -12,6 +12,7 @@ from jsf.data.errors import JsfError
 from jsf.data.split import Split, hold_out
 from jsf.data.store import FeatureStore
 from jsf.data.tables import Row
+from jsf.data.task_names import FILLS
 
 FEATURES = "MSR_RESNET_pool5.hdf5"
 """ResNet-152 pool5, `msr<number>` or `video<number>` -> [T, 2048]."""
@@ -22,7 +23,7 @@ def open_msrvtt(root: Path, task: str, training: str | None = None) -> Dataset:
 
     Retrieval and fill-in-the-blank are tested on the 1k-A list, multiple choice on its 2,990 questions. A tenth of
     the training videos, at most 500, is held out with one caption each and chooses the epoch. Blanks are made: one
-    content word a caption.
+    content word a caption, and of training captions each in turn.
 
     Raises:
         JsfError: see `open_dataset`.
@@ -39,9 +40,9 @@ def open_msrvtt(root: Path, task: str, training: str | None = None) -> Dataset:
     val: Sequence[Row] = first_captions(held)
     if choice:
         val = as_questions(val, "val")
-    if task == "fill-in-the-blank":
+    if task == FILLS:
         known = known_words(train, "train")
-        train, val, test = (as_blanks(rows, known, task) for rows in (train, val, test))
+        val, test = (as_blanks(rows, known, task) for rows in (val, test))
     title = {"retrieval": "1k-A", "multiple-choice": "MSR-VTT multiple choice"}.get(task, "1k-A fill-in-the-blank")
     protocol = state_protocol(title, (f"the {training} list", train), ("held-out training videos", val), test)
     return Dataset("msrvtt", task, _split(store, train), _split(store, val), _split(store, test), protocol)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from jsf.data.blanks import Blank, make_blanks
 from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
+from jsf.data.paragraphs import Paragraph
 from jsf.data.questions import Question, sample_questions
 from jsf.data.tables import Row
+from jsf.data.task_names import EMBEDDING, FILLS
 from jsf.data.vocabulary import Vocabulary
 
 
@@ -16,6 +18,11 @@ def as_captions(rows: Sequence[Row], source: str) -> list[Caption]:
     if not captions:
         raise _wrong(rows, source, "captions")
     return captions
+
+
+def as_texts(rows: Sequence[Row], source: str) -> list[Caption] | list[Paragraph]:
+    """The rows, which are captions or paragraphs; raises JsfError naming `source` otherwise."""
+    return [row for row in rows if isinstance(row, Paragraph)] or as_captions(rows, source)
 
 
 def as_questions(rows: Sequence[Row], source: str) -> list[Question]:
@@ -40,6 +47,8 @@ def as_blanks(rows: Sequence[Row], known: set[str], source: str) -> list[Blank]:
 
 def as_rows(rows: Sequence[Row], task: str, known: set[str], source: str) -> Sequence[Row]:
     """The rows that a task needs, or made of captions for it; raises JsfError naming `source` otherwise."""
+    if task == EMBEDDING:
+        return as_texts(rows, source)
     if task == "retrieval":
         return as_captions(rows, source)
     return as_questions(rows, source) if task == "multiple-choice" else as_blanks(rows, known, source)
@@ -64,8 +73,9 @@ def first_captions(captions: list[Caption]) -> list[Caption]:
 
 
 def _wrong(rows: Sequence[Row], source: str, wanted: str) -> JsfError:
-    task = "multiple-choice" if isinstance(rows[0], Question) else "fill-in-the-blank"
-    return JsfError(
-        f"{source} holds {type(rows[0]).__name__.lower()}s; this task needs {wanted}.",
-        f"Name such a table, or the task of this one: --task {task}",
-    )
+    found, task = f"{source} holds {type(rows[0]).__name__.lower()}s", FILLS
+    if isinstance(rows[0], Paragraph):
+        return JsfError(f"{found}; this model and task need {wanted}.", "Paragraphs are for retrieval by fse or hse.")
+    if isinstance(rows[0], Question):
+        task = "multiple-choice"
+    return JsfError(f"{found}; this task needs {wanted}.", f"Name such a table, or the task of this one: --task {task}")

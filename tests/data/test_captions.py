@@ -50,7 +50,7 @@ def test_round_trip_through_a_csv_writer(rows: list[tuple[str, str]], tmp_path_f
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (b"", r"no column \['video_id or vid_key', 'sentence or description'\]; its header is \[\]"),
+        (b"", r"no column \['video_id or vid_key', 'sentence or description or label'\]; its header is \[\]"),
         (b"video_id,sentence\n", "a header and no rows"),
         (b"video,sentence\nvideo1,a car\n", r"no column \['video_id or vid_key'\]"),
         (b"video_id,sentence\nvideo1,a car\nvideo2, \n", "line 3: 'sentence' is empty"),

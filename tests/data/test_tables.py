@@ -5,6 +5,7 @@ import pytest
 from jsf.data.blanks import Blank
 from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
+from jsf.data.paragraphs import Paragraph
 from jsf.data.questions import Question
 from jsf.data.tables import read_rows
 
@@ -16,6 +17,11 @@ from jsf.data.tables import read_rows
         ("t.csv", "key\tvid_key\tdescription\n1\tv\ta dog\n", Caption("v", "a dog")),
         ("t.csv", "key\tvid_key\ta1\ta2\tanswer\n1\tv\tx\ty\t1\n", Question("v", ("x", "y"), 1)),
         ("t.jsonl", '{"clip_name": "v", "options": ["x", "y"], "answer": "1"}', Question("v", ("x", "y"), 1)),
+        (
+            "t.json",
+            '{"v": {"duration": 4, "timestamps": [[0, 1]], "sentences": ["a dog"]}}',
+            Paragraph("v", ("a dog",), ((0, 0.25),)),
+        ),
         ("t.csv", "vid_key\tsentence\tblank_sentence\tanswer\nv\ta dog\ta __\tdog\n", Blank("v", "a _____", "dog")),
     ],
 )
@@ -24,7 +30,7 @@ def test_the_kind_is_recognised(name: str, text: str, expected: object, tmp_path
     assert read_rows(tmp_path / name) == [expected]
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
 def test_a_missing_file_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(JsfError, match="does not exist"):
         read_rows(tmp_path / name)

@@ -96,3 +96,40 @@ def lsmdc(tmp_path: Path) -> Path:
         write_table(root / f"DataFrame/LSMDC16_FIB_{split}.csv", "key vid_key sentence blank_sentence answer", blanks)
     (root / "DataFrame/LSMDC16_RET_train.csv").unlink()
     return root
+
+
+def story(n: int) -> tuple[list[list[float]], list[str]]:
+    """Two spans of a video of 10, and their sentences."""
+    return [[0, 4], [4, 10]], [f"Clip {n} begins.", f"  It ends as {WORDS[n % 12]}."]
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ActivityNet Captions and DiDeMo as they are published, in a folder each; treat them as read-only."""
+    root = tmp_path_factory.mktemp("paragraphs")
+    splits = {"activitynet/train": range(10_009), "activitynet/val_1": range(10_009, 14_926)}
+    splits["activitynet/val_2"] = range(10_009, 14_894)
+    splits |= {"didemo/train": range(8_395), "didemo/val": range(8_395, 9_460), "didemo/test": range(9_460, 10_464)}
+    for name, numbers in splits.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        if name.startswith("activitynet"):
+            values = ({"duration": 10, "timestamps": story(n)[0], "sentences": story(n)[1]} for n in numbers)
+            path = root / f"{name}.json"
+        else:
+            fields = ({"times": story(n)[0], "description": story(n)[1]} for n in numbers)
+            values = ({"duration": 0.4, "feature_leng": 10, "num_segments": 1, **field} for field in fields)
+            path = root / f"{name}_data_bwzhang.json"
+        path.write_text(json.dumps(dict(zip((f"v_{n}" for n in numbers), values, strict=True))))
+    write_features(root / "activitynet/features.h5", (f"v_{n}" for n in range(14_926)))
+    (root / "didemo/features.h5").symlink_to(root / "activitynet/features.h5")
+    return root
+
+
+@pytest.fixture
+def retold(told: Path, tmp_path: Path) -> Path:
+    """A copy of `told` to change; the features are a link."""
+    root = tmp_path / "told"
+    shutil.copytree(told, root, ignore=shutil.ignore_patterns("features.h5"))
+    for name in ("activitynet", "didemo"):
+        (root / name / "features.h5").symlink_to(told / "activitynet/features.h5")
+    return root

@@ -74,11 +74,12 @@ def test_multiple_choice_trains_on_the_7k_list(name: str, msrvtt: Path) -> None:
 def test_fill_in_the_blank_is_made_of_the_captions(published: Path) -> None:
     found = open_dataset("msrvtt", published, "fill-in-the-blank")
     assert found.protocol == (
-        "1k-A fill-in-the-blank: 1,000 sentences with one blank, 1,000 videos; trained on the 9k list (17,000 "
-        "sentences with one blank, 8,500 videos), epoch chosen on held-out training videos (500 sentences with one "
+        "1k-A fill-in-the-blank: 1,000 sentences with one blank, 1,000 videos; trained on the 9k list (8,500 "
+        "videos, 2 captions each), epoch chosen on held-out training videos (500 sentences with one "
         "blank, 500 videos)"
     )
-    for split in (found.train, found.val, found.test):
+    assert all(isinstance(row, Caption) for row in found.train.rows), "each word of which is left out in turn"
+    for split in (found.val, found.test):
         first = split.rows[0]
         assert isinstance(first, Blank)
         assert BLANK in first.sentence
@@ -113,7 +114,7 @@ def test_missing_features_are_counted_and_named(msrvtt: Path) -> None:
         (lambda lines: [*lines[:-1], lines[-1].replace("8009", "3")], "share 1 video: video3"),
         (
             lambda lines: [line.replace("sentence", "text") for line in lines],
-            r"no column \['sentence or description'\]",
+            r"no column \['sentence or description or label'\]",
         ),
     ],
     ids=["one fewer", "one more", "one twice", "one of training", "no sentence"],
