@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -10,9 +10,20 @@ from jsf.data.errors import JsfError
 from jsf.data.files import replacing
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.config import JSFusionConfig
+from jsf.models.hse.captioner import Captioner, CaptionerConfig
+from jsf.models.hse.config import HSEConfig
+from jsf.models.hse.hse import HSE
 from jsf.models.jsfusion import JSFusion
 
 FORMAT = 2
+
+Model: TypeAlias = JSFusion | HSE | Captioner
+SYSTEMS: dict[str, tuple[Any, type[Model]]] = {
+    "jsfusion": (JSFusionConfig, JSFusion),
+    "hse": (HSEConfig, HSE),
+    "captioner": (CaptionerConfig.of, Captioner),
+}
+"""System -> what makes its configuration, and its network."""
 
 
 @dataclass
@@ -27,16 +38,47 @@ class Checkpoint:
         recipe: how it was trained.
     """
 
-    model: JSFusion
+    model: Model
     vocabulary: Vocabulary
     extractor: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def jsfusion(self) -> JSFusion:
+        """The model; raises JsfError where it is another than JSFusion."""
+        if not isinstance(self.model, JSFusion):
+            raise JsfError(
+                f"the checkpoint holds a model for {self.model.config.task}, which compares no frame with a word.",
+                "Name a checkpoint of JSFusion: jsf train --model jsfusion",
+            )
+        return self.model
+
+    @property
+    def hse(self) -> HSE:
+        """The model; raises JsfError where it is another than HSE or FSE."""
+        if not isinstance(self.model, HSE):
+            raise JsfError(
+                f"the checkpoint holds a model for {self.model.config.task}, which embeds neither videos nor texts.",
+                "Name a checkpoint of an embedding: jsf train --model hse",
+            )
+        return self.model
+
+    @property
+    def captioner(self) -> Captioner:
+        """The model; raises JsfError where it is another than a captioner."""
+        if not isinstance(self.model, Captioner):
+            raise JsfError(
+                f"the checkpoint holds a model for {self.model.config.task}, which tells no sentences.",
+                "Name a checkpoint of a captioner: jsf train --task captioning --start RUN/best.pt",
+            )
+        return self.model
+
     def save(self, path: Path) -> None:
         """Writes `best.pt`, whole or not at all."""
         value = {
             "format": FORMAT,
+            "system": next(name for name, (_, kind) in SYSTEMS.items() if isinstance(self.model, kind)),
             "config": asdict(self.model.config),
             "vocabulary": list(self.vocabulary.words),
             "extractor": self.extractor,
@@ -78,10 +120,11 @@ class Checkpoint:
             raise JsfError(f"{path} is damaged: {_reason(error)}") from error
 
 
-def _model(value: dict[str, Any]) -> JSFusion:
-    config = JSFusionConfig(**{**value["config"], "head": tuple(value["config"]["head"])})
+def _model(value: dict[str, Any]) -> Model:
+    config_of, network_of = SYSTEMS[value.get("system", "jsfusion")]  # which checkpoints before HSE do not name
+    config = config_of(**{k: tuple(v) if isinstance(v, list) else v for k, v in value["config"].items()})
     with torch.device("meta"):  # sizes are compared with the file's before anything of them is allocated
-        model = JSFusion(config)
+        model = network_of(config)
     model.load_state_dict(value["state_dict"], assign=True)
     if kinds := {str(weight.dtype) for weight in model.state_dict().values()} - {"torch.float32"}:
         raise ValueError(f"weights of {', '.join(sorted(kinds))}, expected torch.float32")

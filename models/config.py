@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from jsf.data.errors import JsfError
+from jsf.data.task_names import FILLS
 
 Activation = Literal["linear", "relu", "leaky", "tanh"]
 
@@ -118,4 +119,4 @@ class JSFusionConfig:
     @property
     def fills_blanks(self) -> bool:
         """Whether the model predicts a word."""
-        return self.task == "fill-in-the-blank"
+        return self.task == FILLS

@@ -7,29 +7,21 @@ from torch import Tensor, nn
 
 from jsf.data.sequence import MAX_STEPS
 from jsf.models.config import JSFusionConfig
-from jsf.models.layers import Dense, Dropout, MaskedBatchNorm, Recurrent, valid_steps
+from jsf.models.layers import Dense, Dropout, MaskedBatchNorm, Recurrent, Standardized, valid_steps
 
 
-class FrameEncoder(nn.Module):
-    """x_v = [h; v], then D1v. h is a 1-d CNN over time.
+class FrameEncoder(Standardized):
+    """x_v = [h; v], then D1v. h is a 1-d CNN over time."""
 
-    Features are standardized with the training set's statistics, which are the identity until training sets them.
-    """
-
-    feature_mean: Tensor
-    feature_scale: Tensor
     timing: Tensor | None
 
     def __init__(self, config: JSFusionConfig) -> None:
-        super().__init__()
-        self.left_padded, self.skip, self.unseen = config.left_padded, config.frame_skip, config.unseen
         width = config.feature_width
-        self.register_buffer("feature_mean", torch.zeros(width))
-        self.register_buffer("feature_scale", torch.ones(width))
+        super().__init__(width, config.unseen)
+        self.left_padded, self.skip = config.left_padded, config.frame_skip
         self.register_buffer("timing", timing_signal(MAX_STEPS, width) if config.timing else None)
-        self.standardize(torch.zeros(width), torch.ones(width))
-        self.frame_dropout = Dropout(config.frame_dropout, config)
-        self.context_dropout = Dropout(config.cnn_dropout, config)
+        self.frame_dropout = Dropout(config.frame_dropout, config.whole_dropout)
+        self.context_dropout = Dropout(config.cnn_dropout, config.whole_dropout)
         self.context: nn.Module
         if config.frame_context == "lstm":
             self.context, context = Recurrent(width, config.lstm, bidirectional=False), config.lstm
@@ -37,18 +29,11 @@ class FrameEncoder(nn.Module):
             self.context, context = FrameCNN(config), config.frame_channels // 2
         self.d1 = Dense(context + (width if self.skip else 0), config.joint, config)
 
-    def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Sets the mean and the inverse standard deviation, [D] each; numbers that are not seen get scale zero."""
-        self.feature_mean.copy_(mean)
-        self.feature_scale.copy_(scale)
-        if self.unseen:
-            self.feature_scale[-self.unseen :] = 0.0
-
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features [B, N, D], lengths [B] -> encoded frames [B, N, J], zero where padded."""
         valid = valid_steps(lengths, features.shape[1], self.left_padded)
         mask = valid[..., None].to(features.dtype)
-        v = (features - self.feature_mean) * self.feature_scale
+        v = self.standardized(features)
         v = self.frame_dropout(v if self.timing is None else v + self.timing) * mask
         h = self.context_dropout(self.context(v))
         encoded: Tensor = self.d1(torch.cat([h, v], dim=-1) if self.skip else h, valid)

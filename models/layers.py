@@ -25,6 +25,31 @@ def valid_steps(lengths: Tensor, steps: int, left_padded: bool = False) -> Tenso
     return (steps - 1 - order if left_padded else order) < lengths[:, None]
 
 
+class Standardized(nn.Module):
+    """Standardizes features with the training set's statistics, which are the identity until training sets them."""
+
+    feature_mean: Tensor
+    feature_scale: Tensor
+
+    def __init__(self, width: int, unseen: int = 0) -> None:
+        super().__init__()
+        self.unseen = unseen
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_scale", torch.ones(width))
+        self.standardize(torch.zeros(width), torch.ones(width))
+
+    def standardize(self, mean: Tensor, scale: Tensor) -> None:
+        """Sets the mean and the inverse standard deviation, [D] each; numbers that are not seen get scale zero."""
+        self.feature_mean.copy_(mean)
+        self.feature_scale.copy_(scale)
+        if self.unseen:
+            self.feature_scale[-self.unseen :] = 0.0
+
+    def standardized(self, features: Tensor) -> Tensor:
+        """[..., D] -> [..., D]."""
+        return (features - self.feature_mean) * self.feature_scale
+
+
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation with a shift and no scale, whose statistics count valid positions only.
 
@@ -87,11 +112,11 @@ class Dense(nn.Module):
 class Dropout(nn.Module):
     """Dropout of a sequence [B, N, C]: of each number of each step, or of a number at all steps."""
 
-    def __init__(self, rate: float, config: JSFusionConfig) -> None:
+    def __init__(self, rate: float, whole: bool) -> None:
         super().__init__()
         if not 0 <= rate < 1:
             raise JsfError(f"a drop rate is {rate}, expected 0 or more and below 1.")
-        self.rate, self.whole = rate, config.whole_dropout
+        self.rate, self.whole = rate, whole
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, C] -> [B, N, C]."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from jsf.data.datasets import TASKS
 from jsf.data.errors import JsfError
+from jsf.data.task_names import TASKS
 from jsf.models.config import JSFusionConfig
 
 _MATCHING: dict[str, dict[str, Any]] = {

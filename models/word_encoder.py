@@ -16,10 +16,10 @@ class WordEncoder(nn.Module):
         self.skip, self.blank_hidden = config.word_skip, config.blank_hidden
         self.embedding = nn.Embedding(config.vocabulary_size, config.word_width, padding_idx=0)
         nn.init.normal_(self.embedding.weight[1:], std=config.word_width**-0.5)
-        self.embedding_dropout = Dropout(config.embedding_dropout, config)
-        self.in_dropout = Dropout(config.lstm_in_dropout, config)
-        self.out_dropout = Dropout(config.lstm_out_dropout, config)
-        self.word_dropout = Dropout(config.word_dropout, config)
+        self.embedding_dropout = Dropout(config.embedding_dropout, config.whole_dropout)
+        self.in_dropout = Dropout(config.lstm_in_dropout, config.whole_dropout)
+        self.out_dropout = Dropout(config.lstm_out_dropout, config.whole_dropout)
+        self.word_dropout = Dropout(config.word_dropout, config.whole_dropout)
         self.context: nn.Module
         width, hidden = config.word_width, config.lstm
         if config.word_context == "dense":

@@ -1,15 +1,32 @@
 """Epochs of batches: shuffled, and the same again when a run is resumed."""
 
 from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import IterableDataset
 
 from jsf.data.errors import JsfError
-from jsf.training.examples import Batch, Examples
+
+Batch = TypeVar("Batch", covariant=True)
+Rows = npt.NDArray[np.intp]
 
 
-class ShuffledBatches(IterableDataset[Batch]):
+class BatchSource(Protocol[Batch]):
+    """Examples that batches are made of."""
+
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    def order(self, shuffled: Rows) -> Rows:
+        """Puts examples next to those that they are to meet in a batch."""
+
+    def stack(self, rows: Rows, random: np.random.Generator) -> Batch:
+        """The examples of these rows as one batch."""
+
+
+class ShuffledBatches(IterableDataset[Any]):
     """One epoch of batches, shuffled anew each epoch from (seed, epoch), so that a resumed run sees the same ones.
 
     Args:
@@ -22,7 +39,7 @@ class ShuffledBatches(IterableDataset[Batch]):
         JsfError: there are fewer examples than a batch holds.
     """
 
-    def __init__(self, examples: Examples, batch: int, seed: int, processes: int = 1) -> None:
+    def __init__(self, examples: BatchSource[Any], batch: int, seed: int, processes: int = 1) -> None:
         if len(examples) < batch * processes:
             raise JsfError(
                 f"{len(examples)} examples are too few for {processes} batches of {batch}.",
@@ -35,7 +52,7 @@ class ShuffledBatches(IterableDataset[Batch]):
         """Batches an epoch in this process; examples that do not fill a batch wait for another epoch's shuffle."""
         return len(self.examples) // (self.batch * self.processes)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """The batches of `self.epoch` for process `self.rank`."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.examples))
         order = self.examples.order(order)

@@ -10,9 +10,8 @@ from jsf.data.lengths import MIN_STEPS
 from jsf.data.sequence import MAX_STEPS
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
-from jsf.models.checkpoint import Checkpoint
-from jsf.models.jsfusion import JSFusion
-from jsf.training.recipe import Recipe
+from jsf.models.checkpoint import Checkpoint, Model
+from jsf.training.recipe import CommonRecipe, Recipe
 from jsf.training.run import BEST, LAST, LOG
 
 RESERVED = {
@@ -42,7 +41,7 @@ def resume_from(out: Path, resume: bool) -> Path | None:
     return out / LAST if (out / LAST).exists() else None  # a run killed in its first epoch starts again
 
 
-def check_same_run(out: Path, model: JSFusion, vocabulary: Vocabulary, recipe: dict[str, Any]) -> None:
+def check_same_run(out: Path, model: Model, vocabulary: Vocabulary, recipe: dict[str, Any]) -> None:
     """Raises JsfError unless the run in `out` is of this model, vocabulary, recipe and seed."""
     if not (out / BEST).is_file():
         raise JsfError(f"{out} lacks {BEST}, so its run cannot be continued.", f"Remove {out}, and train again.")
@@ -77,12 +76,17 @@ def check_options(options: dict[str, Any]) -> None:
         raise JsfError(f"precision {options['precision']} is not trained.", "Use --trainer precision=bf16-mixed.")
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raises JsfError for a recipe that cannot be followed."""
+def check_numbers(recipe: CommonRecipe) -> None:
+    """Raises JsfError for a number of a recipe that cannot be."""
     least = {"epochs": 1, "validate_every": 1, "patience": 1, "batch": 2, "candidates": 2}
     for name, number in asdict(recipe).items():
-        if not least.get(name, 0) <= number < math.inf:
+        if not isinstance(number, str) and not least.get(name, 0) <= number < math.inf:
             raise JsfError(f"{name} is {number}, expected {least.get(name, 0)} or more.")
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises JsfError for a recipe of JSFusion that cannot be followed."""
+    check_numbers(recipe)
     aided = [name for name in ("mined", "alone", "distill") if getattr(recipe, name)]
     if aided and not recipe.alignment:
         raise JsfError(

@@ -13,13 +13,11 @@ from jsf.data.sequence import pad, sample_steps
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.config import JSFusionConfig
+from jsf.training.batches import Rows
+from jsf.training.features import KeptFeatures
 from jsf.training.recipe import Recipe
 from jsf.training.scorer import CheckpointScorer
 
-KEPT_BYTES = 2 << 30
-"""Features that are kept in memory: all of MSR-VTT's in float16. Those beyond are read again each epoch."""
-
-Rows = npt.NDArray[np.intp]
 Pairs = tuple[Tensor, Tensor]
 
 
@@ -54,8 +52,7 @@ class Examples(ABC):
     def __init__(self, split: Split, vocabulary: Vocabulary, config: JSFusionConfig, recipe: Recipe) -> None:
         self.split, self.store, self.vocabulary = split, split.store, vocabulary
         self.recipe, self.left_padded = recipe, config.left_padded
-        self._kept: dict[str, npt.NDArray[Any]] = {}
-        self._room = KEPT_BYTES
+        self._features = KeptFeatures(split.store)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -83,21 +80,11 @@ class Examples(ABC):
 
     def videos(self, video_ids: Iterable[str], random: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Features [V, 40, D] and lengths [V]; of a longer video other steps each time, where the recipe says so."""
-        sequences = [self._read(video_id) for video_id in video_ids]
+        sequences = [self._features.read(video_id) for video_id in video_ids]
         if self.recipe.jitter:
             sequences = [features[sample_steps(len(features), random=random)] for features in sequences]
         features, lengths = pad(sequences, left=self.left_padded)
         return torch.from_numpy(features), torch.from_numpy(lengths)
-
-    def _read(self, video_id: str) -> npt.NDArray[Any]:
-        """A video's features, kept for the next epoch while there is room."""
-        features = self._kept.get(video_id)
-        if features is None:
-            features = self.store.read(video_id)
-            self._room -= features.nbytes
-            if self._room >= 0:
-                self._kept[video_id] = features
-        return features
 
 
 def tensors(*arrays: npt.NDArray[Any]) -> tuple[Tensor, ...]:

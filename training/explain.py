@@ -8,6 +8,7 @@ from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
 from jsf.models.checkpoint import Checkpoint
 from jsf.runtime.explain import Explanation, Inputs
+from jsf.runtime.features import model_features
 
 
 @torch.inference_mode()
@@ -18,14 +19,14 @@ def explain(checkpoint: Checkpoint, video: FeatureSequence, sentences: Sequence[
         JsfError: the features are of another width or extractor, a sentence has no known word or not one blank, or the
             model has no maps.
     """
-    model, config = checkpoint.model, checkpoint.model.config
+    model, config = checkpoint.jsfusion, checkpoint.jsfusion.config
     if config.fusion != "jst-chd":
         raise JsfError(
             f"the model '{config.preset}' has no maps: it does not compare frame with word.",
             "Explain a model that has JST and CHD.",
         )
-    _check(checkpoint, video)
-    inputs = Inputs.of(video.features, sentences, checkpoint.vocabulary, config.fills_blanks, config.left_padded)
+    features = model_features(video, checkpoint.extractor, config.feature_width)
+    inputs = Inputs.of(features, sentences, checkpoint.vocabulary, config.fills_blanks, config.left_padded)
     frame_lengths, word_lengths = torch.from_numpy(inputs.frame_lengths), torch.from_numpy(inputs.word_lengths)
     scores, maps = model.matcher.explain(
         model.frame_encoder(torch.from_numpy(inputs.frames), frame_lengths),
@@ -38,17 +39,3 @@ def explain(checkpoint: Checkpoint, video: FeatureSequence, sentences: Sequence[
     )
     stages, gates = ([value.numpy() for value in values] for values in (maps.stages, maps.gates))
     return inputs.explanations(scores.numpy(), maps.attention.numpy(), stages, gates)
-
-
-def _check(checkpoint: Checkpoint, video: FeatureSequence) -> None:
-    name, width = video.source or "the video", video.features.shape[1]
-    if checkpoint.extractor and video.extractor and video.extractor != checkpoint.extractor:
-        raise JsfError(
-            f"{name} was extracted by '{video.extractor}'; the model was trained on '{checkpoint.extractor}'.",
-            "Extract the video again with the model's extractor.",
-        )
-    if width != checkpoint.model.config.feature_width:
-        raise JsfError(
-            f"{name} has features {width} wide; the model takes {checkpoint.model.config.feature_width}.",
-            "Extract them as for training.",
-        )

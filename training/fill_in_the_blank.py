@@ -13,7 +13,8 @@ from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.evaluation.fill_in_the_blank import evaluate_fill_in_the_blank
 from jsf.models.config import JSFusionConfig
-from jsf.training.examples import Batch, Examples, Pairs, Rows, tensors
+from jsf.training.batches import Rows
+from jsf.training.examples import Batch, Examples, Pairs, tensors
 from jsf.training.recipe import Recipe
 from jsf.training.scorer import CheckpointScorer
 

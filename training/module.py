@@ -1,12 +1,9 @@
 """The training and validation steps of JSFusion, as Lightning runs them."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import torch
-from lightning import LightningModule
 from torch.utils.checkpoint import checkpoint
 
 from jsf.data.vocabulary import Vocabulary
@@ -14,19 +11,17 @@ from jsf.models.jsfusion import JSFusion
 from jsf.models.layers import MaskedBatchNorm
 from jsf.training.alignment import Alignment
 from jsf.training.examples import Batch, Examples, matrix
+from jsf.training.loop import TrainingLoop
 from jsf.training.losses import contrastive_loss, distillation_loss
 from jsf.training.recipe import Recipe
 from jsf.training.scorer import CheckpointScorer
-
-WARM_UP = 0.05
-"""Share of the steps over which an annealed learning rate rises to its maximum."""
 
 HALVED_EVERY = 100_000
 """Steps after which a learning rate that is not annealed is halved (authors' code)."""
 
 
-class TrainingModule(LightningModule):
-    """Trains on the pairs of a batch; validates as `jsf evaluate` does.
+class TrainingModule(TrainingLoop):
+    """Trains on the pairs of a batch.
 
     Args:
         model: the network.
@@ -34,29 +29,18 @@ class TrainingModule(LightningModule):
         vocabulary: the words of its embedding matrix.
         examples: of the training split.
         val: those of the validation split.
-        seed: of the dropout, set anew each step, so that a resumed run draws what an uninterrupted one does.
-
-    Attributes:
-        validated: the last epoch that was.
+        seed: of the dropout.
     """
+
+    model: JSFusion
+    recipe: Recipe
 
     def __init__(
         self, model: JSFusion, recipe: Recipe, vocabulary: Vocabulary, examples: Examples, val: Examples, seed: int
     ) -> None:
-        super().__init__()
-        self.model, self.recipe, self.vocabulary = model, recipe, vocabulary
-        self.examples, self.val, self.seed = examples, val, seed
+        super().__init__(model, recipe, vocabulary, seed)
+        self.examples, self.val = examples, val
         self.alignment = Alignment() if recipe.alignment else None
-        self.validated = -1
-
-    def on_train_epoch_start(self) -> None:
-        """Makes the epoch's shuffle a function of (seed, epoch), and this process's share of it."""
-        batches = self.trainer.train_dataloader.dataset  # type: ignore[union-attr]
-        batches.epoch, batches.rank = self.current_epoch, self.global_rank
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Makes the step's dropout a function of (seed, step, process): a resumed epoch draws in another order."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step * 1009 + self.global_rank)
 
     def training_step(self, batch: Batch) -> torch.Tensor:
         """The task's loss over the pairs of a batch, and the alignment loss of its encodings."""
@@ -98,35 +82,17 @@ class TrainingModule(LightningModule):
         scores: torch.Tensor = checkpoint(self.model.match, *inputs, use_reentrant=False, context_fn=lambda: contexts)
         return scores
 
-    def validation_step(self, batch: Any) -> None:
-        """Evaluates the validation split once, in FP32 as `jsf evaluate` does; the loader only says when.
+    def validate(self) -> dict[str, float]:
+        """As the task's evaluation."""
+        return self.val.validate(CheckpointScorer(self.model, self.vocabulary))
 
-        Epochs that match nothing yet, and those between two validations, are left out; the last one never is.
-        """
-        epochs = self.current_epoch + 1
-        if epochs <= self.recipe.alone or (epochs % self.recipe.validate_every and epochs < self.recipe.epochs):
-            return
-        self.validated = self.current_epoch
-        with torch.autocast(self.device.type, enabled=False):
-            metrics = self.val.validate(CheckpointScorer(self.model, self.vocabulary))
-        self.log_dict(metrics, prog_bar=True, batch_size=1)
+    def ready(self, epochs: int) -> bool:
+        """Once pairs are matched."""
+        return epochs > self.recipe.alone
 
-    def configure_optimizers(self) -> Any:
-        """Adam, with lambda of equations 6 and 7 as the decay of the weights (its gradient is 2 lambda theta).
-
-        Word vectors, shifts and biases do not decay: Adam would erase the vectors of words that a batch lacks.
-        """
-        learnt = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
-        weights = [p for name, p in learnt if p.ndim > 1 and "embedding" not in name]
-        others = [p for name, p in learnt if p.ndim <= 1 or "embedding" in name]
-        groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": 2 * self.recipe.l2}, {"params": others}]
-        optimizer = torch.optim.Adam(groups, lr=self.recipe.learning_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        if self.recipe.anneal:
-            shares = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_up_then_cosine(step, steps))
-        else:
-            shares = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 ** (step // HALVED_EVERY))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": shares, "interval": "step"}}
+    def decayed(self, step: int) -> float:
+        """Halved every 100,000 steps."""
+        return 0.5 ** (step // HALVED_EVERY)
 
 
 @contextmanager
@@ -141,9 +107,3 @@ def frozen_statistics(model: JSFusion) -> Iterator[None]:
     finally:  # computing again ends by an exception, once nothing more of it is needed
         for norm, decay in zip(norms, decays, strict=True):
             norm.decay = decay
-
-
-def warm_up_then_cosine(step: int, steps: int) -> float:
-    """The share of the learning rate at a step: rises over the first 5%, then falls to zero along a cosine."""
-    warm = max(1.0, WARM_UP * steps)
-    return min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1, step / steps))))

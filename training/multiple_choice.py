@@ -13,7 +13,8 @@ from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.evaluation.multiple_choice import evaluate_multiple_choice
 from jsf.models.config import JSFusionConfig
-from jsf.training.examples import Batch, Examples, Pairs, Rows, matrix, tensors
+from jsf.training.batches import Rows
+from jsf.training.examples import Batch, Examples, Pairs, matrix, tensors
 from jsf.training.losses import choice_loss, contrastive_loss
 from jsf.training.recipe import Recipe
 from jsf.training.scorer import CheckpointScorer

@@ -11,8 +11,8 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a model is trained.
+class CommonRecipe:
+    """How any model is trained.
 
     Attributes:
         epochs: passes over the examples.
@@ -21,25 +21,14 @@ class Recipe:
         batch: examples a batch: captions with their videos, of which all pairs are scored; questions; or blanks.
         neighbours: captions of a batch that accompany each shuffled one because they share most words with it.
         exchanges: copies of each caption with a word exchanged, which its video is to tell from it.
-        mined: wrong captions of each video, and wrong videos of each caption, that are matched: those whose encodings
-            align best; 0 matches all pairs of a batch.
-        alignment: weight of the alignment loss of the encodings; 0 leaves it out.
-        alone: epochs of the alignment loss alone, before the first pair is matched.
-        distill: weight of what the matcher's scores are to learn from the alignment: the order of all pairs of a batch.
-        matched_frames: encoded frames of each video that are matched, one of each part of it; 0 matches all.
         frozen_words: word vectors stay as they were read.
         open_vocabulary: the vocabulary has the words of the file of word vectors too, not those of the captions alone.
-        jitter: draw other steps of a video that is longer than 40 each time.
-        candidates: sentences scored with each video of a question (L in the paper).
+        jitter: draw other steps of a video that is longer than what the model takes each time.
         learning_rate: Adam's; it warms up over the first 5% of the steps and then follows a cosine, where `anneal`,
-            else it is halved every 100,000 steps.
+            else it falls as the authors' does.
         anneal: whether it does.
-        margin: Delta of the ranking loss.
-        both_directions: rank sentences for a video too.
-        contrastive: cross-entropy of the true pair among the wrong ones, instead of the ranking loss.
-        l2: lambda of equations 6 and 7.
-        checkpointing: keep no activations of JST and CHD for the way back: an eighth of the memory, a third more time.
-        clip: limit of the gradient's global norm (5 in the authors' code).
+        l2: lambda of equations 6 and 7 of JSFusion.
+        clip: limit of the gradient's global norm (5 in JSFusion's authors' code).
         standardize: scale features by the training set's mean and standard deviation.
         min_count: a word enters the vocabulary when it occurs this often.
     """
@@ -50,25 +39,45 @@ class Recipe:
     batch: int = 10
     neighbours: int = 0
     exchanges: int = 0
+    frozen_words: bool = False
+    open_vocabulary: bool = False
+    jitter: bool = False
+    learning_rate: float = 1e-4
+    anneal: bool = False
+    l2: float = 5e-4
+    clip: float = 5.0
+    standardize: bool = False
+    min_count: int = 4
+
+
+@dataclass(frozen=True)
+class Recipe(CommonRecipe):
+    """How a JSFusion model is trained.
+
+    Attributes:
+        mined: wrong captions of each video, and wrong videos of each caption, that are matched: those whose encodings
+            align best; 0 matches all pairs of a batch.
+        alignment: weight of the alignment loss of the encodings; 0 leaves it out.
+        alone: epochs of the alignment loss alone, before the first pair is matched.
+        distill: weight of what the matcher's scores are to learn from the alignment: the order of all pairs of a batch.
+        matched_frames: encoded frames of each video that are matched, one of each part of it; 0 matches all.
+        candidates: sentences scored with each video of a question (L in the paper).
+        margin: Delta of the ranking loss.
+        both_directions: rank sentences for a video too.
+        contrastive: cross-entropy of the true pair among the wrong ones, instead of the ranking loss.
+        checkpointing: keep no activations of JST and CHD for the way back: an eighth of the memory, a third more time.
+    """
+
     mined: int = 0
     alignment: float = 0.0
     alone: int = 0
     distill: float = 0.0
     matched_frames: int = 0
-    frozen_words: bool = False
-    open_vocabulary: bool = False
-    jitter: bool = False
     candidates: int = 10
-    learning_rate: float = 1e-4
-    anneal: bool = False
     margin: float = 10.0
     both_directions: bool = False
     contrastive: bool = False
-    l2: float = 5e-4
     checkpointing: bool = False
-    clip: float = 5.0
-    standardize: bool = False
-    min_count: int = 4
 
 
 _SMALL: dict[str, Any] = {
@@ -148,3 +157,24 @@ def overridden(value: Settings, settings: Mapping[str, Any]) -> Settings:
 def names(kind: Any) -> set[str]:
     """The names of a configuration's fields."""
     return {field.name for field in fields(kind)}
+
+
+def sorted_settings(
+    settings: Mapping[str, Any], recipe: Any, of_model: set[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of a recipe and of a model's configuration.
+
+    Args:
+        settings: by name.
+        recipe: the recipe's class.
+        of_model: the names of the configuration's fields that can be set.
+
+    Raises:
+        JsfError: a setting is of neither.
+    """
+    of_recipe = names(recipe)
+    if unknown := sorted(set(settings) - of_recipe - of_model):
+        known = ", ".join(sorted(of_recipe | of_model))
+        raise JsfError(f"there is no setting {', '.join(unknown)}.", f"Settings are: {known}.")
+    recipe_settings = {name: value for name, value in settings.items() if name in of_recipe}
+    return recipe_settings, {name: value for name, value in settings.items() if name in of_model}

@@ -1,7 +1,6 @@
 """Retrieval: captions with their videos; a batch's videos are scored with its captions."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -10,13 +9,12 @@ from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.evaluation.retrieval import Retrieval, evaluate_retrieval
 from jsf.models.config import JSFusionConfig
-from jsf.training.examples import Batch, Examples, Pairs, Rows, matrix, tensors
+from jsf.training.batches import Rows
+from jsf.training.examples import Batch, Examples, Pairs, matrix, tensors
+from jsf.training.hard_captions import beside_neighbours, exchange
 from jsf.training.losses import contrastive_loss, ranking_loss
 from jsf.training.recipe import Recipe
 from jsf.training.scorer import CheckpointScorer
-
-POOL = 2048
-"""Among how many captions a neighbour is looked for: enough to find close ones, few enough for large sets."""
 
 
 class RetrievalExamples(Examples):
@@ -35,51 +33,17 @@ class RetrievalExamples(Examples):
     def stack(self, rows: Rows, random: np.random.Generator) -> Batch:
         """B captions with their videos, then each caption with a word exchanged, as often as the recipe says."""
         ids, words, lengths = self.video_ids[rows], self.words[rows], self.word_lengths[rows]
-        exchanged = [self._exchange(words, lengths, random) for _ in range(self.recipe.exchanges)]
+        exchanged = [exchange(words, lengths, self.words, random) for _ in range(self.recipe.exchanges)]
         same = np.equal.outer(ids, ids)
         describes = np.hstack([same, *(np.diag((copy == words).all(1)) for copy in exchanged)])
         words, lengths = np.vstack([words, *exchanged]), np.tile(lengths, 1 + len(exchanged))
         return Batch(*self.videos(ids, random), *tensors(words, lengths, describes))
 
-    def _exchange(
-        self, words: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32], random: np.random.Generator
-    ) -> npt.NDArray[np.int32]:
-        """Each caption with one word replaced by the one at the same place in another caption of the split.
-
-        Where all captions have the same word there, it stays.
-        """
-        words = words.copy()
-        places = (random.random(len(words)) * lengths).astype(np.intp)
-        for row, place in zip(words, places, strict=True):
-            others = self.words[random.integers(len(self.words), size=POOL), place]
-            others = others[(others != 0) & (others != row[place])]
-            if len(others):
-                row[place] = others[0]
-        return words
-
     def order(self, shuffled: Rows) -> Rows:
-        """Lets each caption be followed by those of other videos that share most words with it.
-
-        Captions of the same words in another order, or with one word changed, then meet in one batch.
-        """
+        """Lets each caption be followed by its neighbours, as many as the recipe says."""
         if not self.recipe.neighbours:
             return shuffled
-        result: list[Rows] = []
-        known = np.zeros(len(self.vocabulary), np.bool_)
-        waiting, rest = shuffled[: 1 + POOL], shuffled[1 + POOL :]
-        while len(waiting):
-            anchor, pool = waiting[0], waiting[1:]
-            words = self.words[anchor, : self.word_lengths[anchor]]
-            known[words] = True
-            shared = known[self.words[pool]].sum(1) / np.sqrt(self.word_lengths[pool])
-            known[words] = False
-            shared[self.video_ids[pool] == self.video_ids[anchor]] = -1.0
-            nearest = np.argsort(-shared, kind="stable")[: self.recipe.neighbours]
-            result += [waiting[:1], pool[nearest]]
-            left = np.delete(waiting, np.append(nearest + 1, 0))
-            taken = 1 + len(nearest)
-            waiting, rest = np.concatenate([left, rest[:taken]]), rest[taken:]
-        return np.concatenate(result)
+        return beside_neighbours(shuffled, self.words, self.word_lengths, self.video_ids, self.recipe.neighbours)
 
     def pairs(self, batch: Batch, alignment: Tensor | None) -> Pairs:
         """All pairs of videos and captions or, where the recipe mines, the true ones and the hardest of each side.

@@ -15,7 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from jsf.data.errors import JsfError
 from jsf.data.files import replacing
 from jsf.models.checkpoint import Checkpoint
-from jsf.training.module import TrainingModule
+from jsf.training.loop import TrainingLoop
 
 BEST, LAST, LOG = "best.pt", "last.ckpt", "metrics.jsonl"
 
@@ -53,7 +53,7 @@ class BestCheckpoint(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Adds the epoch to the log; keeps the model if it is the best so far; ends the run if no better one came."""
-        assert isinstance(module, TrainingModule)
+        assert isinstance(module, TrainingLoop)
         line = {"epoch": float(trainer.current_epoch)}
         found = trainer.callback_metrics  # it keeps what the last validated epoch found
         if not math.isfinite(found["loss"]):

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jsf.data.errors import JsfError
 from jsf.data.lengths import crop_length
@@ -18,11 +18,13 @@ from jsf.data.sequence import pad
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.jsfusion import JSFusion, crop
+from jsf.runtime.features import model_features
 
 ENCODE_BATCH = 32
 MATCH_CELLS = 25_600
 """Cells of the joint tensors that are matched at once: at full size a cell takes a few kilobytes per layer."""
 
+Network = TypeVar("Network", bound=nn.Module)
 Index = npt.NDArray[np.integer[Any]]
 
 
@@ -45,7 +47,7 @@ class CheckpointScorer:
 
     def __init__(self, model: JSFusion, vocabulary: Vocabulary, extractor: str = "") -> None:
         self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
-        self.task = model.config.task
+        self.task: str = model.config.task
         self.device = next(model.parameters()).device
         self.description = f"PyTorch {torch.__version__} on {self.device.type}, fp32"
 
@@ -56,17 +58,9 @@ class CheckpointScorer:
         Raises:
             JsfError: the checkpoint cannot be read, or the device or the precision is not there.
         """
-        if precision not in ("auto", "fp32"):
-            raise JsfError(
-                f"a checkpoint is scored in fp32, not {precision}.", "Export it: jsf export --ckpt " + str(path)
-            )
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         checkpoint = Checkpoint.load(path)
-        try:
-            return cls(checkpoint.model.to(device), checkpoint.vocabulary, checkpoint.extractor)
-        except (RuntimeError, AssertionError) as error:  # an unknown device, or a PyTorch built without it
-            raise JsfError(f"PyTorch has no device '{device}' here: {str(error).splitlines()[0]}") from error
+        model = on_device(checkpoint.jsfusion, path, device, precision)
+        return cls(model, checkpoint.vocabulary, checkpoint.extractor)
 
     def score_matrix(self, videos: Sequence[npt.NDArray[Any]], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Features [T_i, D] and sentences -> scores [V, S]; the model is in eval mode meanwhile.
@@ -92,7 +86,7 @@ class CheckpointScorer:
         distinct, same = self.vocabulary.distinct(sentences)
         shape = len(videos), len(distinct)
         pairs, inverse = np.unique(np.ravel_multi_index((rows, same[columns]), shape), return_inverse=True)
-        with self._scoring():
+        with scoring(self.model):
             encoded = self._sentences(*self.vocabulary.encode_batch(distinct))
             return self._match(self._videos(videos), encoded, *np.unravel_index(pairs, shape))[inverse]
 
@@ -106,18 +100,14 @@ class CheckpointScorer:
         """
         if not self.model.config.fills_blanks:
             raise JsfError(f"a model for {self.task} does not fill blanks.")
-        with self._scoring():
+        with scoring(self.model):
             encoded = self._sentences(*self.vocabulary.encode_blanks(sentences))
             return self._match(self._videos(videos), encoded, rows, columns)
 
     def _videos(self, videos: Sequence[npt.NDArray[Any]]) -> _Encoded:
         config = self.model.config
-        if wrong := {video.shape[1] for video in videos} - {config.feature_width}:
-            raise JsfError(
-                f"features are {', '.join(map(str, sorted(wrong)))} wide; the model takes {config.feature_width}.",
-                "Extract them as for training.",
-            )
-        values, lengths = pad(list(videos), left=config.left_padded)
+        found = [model_features(video, self.extractor, config.feature_width) for video in videos]
+        values, lengths = pad(found, left=config.left_padded)
         return _Encoded(self._encode(self.model.frame_encoder, values, lengths), lengths)
 
     def _sentences(
@@ -161,16 +151,33 @@ class CheckpointScorer:
         result[order] = scores
         return result
 
-    @contextmanager
-    def _scoring(self) -> Iterator[None]:
-        """Eval mode, without gradients, and in training mode again where it was."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            self.model.train(was_training)
-
     def _tensor(self, values: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
+
+
+@contextmanager
+def scoring(model: nn.Module) -> Iterator[None]:
+    """Eval mode, without gradients, and in training mode again where it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def on_device(model: Network, path: Path, device: str, precision: str) -> Network:
+    """A checkpoint's model on a device; "auto" is CUDA where there is one.
+
+    Raises:
+        JsfError: the device or the precision is not there.
+    """
+    if precision not in ("auto", "fp32"):
+        raise JsfError(f"a checkpoint is scored in fp32, not {precision}.", f"Export it: jsf export --ckpt {path}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # an unknown device, or a PyTorch built without it
+        raise JsfError(f"PyTorch has no device '{device}' here: {str(error).splitlines()[0]}") from error

@@ -14,11 +14,11 @@ from jsf.data.questions import sample_questions
 from jsf.data.sequence import FeatureSequence, load_sequence
 from jsf.data.split import Split
 from jsf.data.store import open_features
-from jsf.data.vocabulary import Vocabulary
 from jsf.models.presets import PRESETS
 from jsf.models.presets import preset as model_preset
+from jsf.training.inputs import build_vocabulary
 from jsf.training.recipe import RECIPES, Recipe
-from jsf.training.train import EXAMPLES, sentences
+from jsf.training.train import EXAMPLES
 
 COLOURS = ("red", "green", "blue", "black", "white", "pink")
 SILENCE = -11.512925
@@ -158,7 +158,7 @@ def examples_of():
     """(task, split, preset, **fields of the recipe) -> its examples, with a vocabulary of its own sentences."""
 
     def build(task, split, preset="paper", **fields):
-        vocabulary = Vocabulary.build(sentences(split), min_count=1, blank=task == "fill-in-the-blank")
+        vocabulary = build_vocabulary(split, RECIPE, None, blank=task == "fill-in-the-blank")
         config = model_preset(preset, task, split.store.width(split.video_ids), len(vocabulary))
         return EXAMPLES[task](split, vocabulary, config, replace(RECIPE, **fields))
 

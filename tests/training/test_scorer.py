@@ -92,7 +92,7 @@ def test_each_task_refuses_what_the_other_scores(tiny_variant, queries):
 
 
 def test_features_of_another_width_are_refused(tiny_model):
-    with pytest.raises(JsfError, match="features are 7 wide; the model takes 12"):
+    with pytest.raises(JsfError, match="the video has features 7 wide; the model takes 12"):
         CheckpointScorer(tiny_model, Vocabulary(WORDS)).score_matrix([np.ones((3, 7), np.float32)], ["red"])
 
 

@@ -18,7 +18,8 @@ from jsf.models.config import JSFusionConfig
 from jsf.models.jsfusion import JSFusion
 from jsf.models.presets import PRESETS
 from jsf.training.batches import ShuffledBatches
-from jsf.training.module import TrainingModule, warm_up_then_cosine
+from jsf.training.loop import warm_up_then_cosine
+from jsf.training.module import TrainingModule
 from jsf.training.retrieval import RetrievalExamples, metrics
 from jsf.training.scorer import CheckpointScorer
 from jsf.training.train import train
@@ -207,9 +208,11 @@ def test_an_open_vocabulary_has_the_words_of_the_vectors_too(tiny, toy, vectors,
     found = train(**toy, out=tmp_path / "run", preset="tiny", word_vectors=vectors, settings=settings)
     known = Vocabulary.build((caption.sentence for caption in toy["split"].rows), min_count=1).words
     assert found.vocabulary.words == (*known, "violet")
-    for task, file in (("retrieval", None), ("fill-in-the-blank", vectors)):
-        with pytest.raises(JsfError, match="open_vocabulary needs --word-vectors, and a task that scores sentences"):
-            train(**toy, out=tmp_path / task, task=task, preset="tiny", word_vectors=file, settings=settings)
+    with pytest.raises(JsfError, match="open_vocabulary takes its words from --word-vectors, which is not given"):
+        train(**toy, out=tmp_path / "none", preset="tiny", settings=settings)
+    fills = {"task": "fill-in-the-blank", "word_vectors": vectors}
+    with pytest.raises(JsfError, match="open_vocabulary is for tasks that score sentences"):
+        train(**toy, out=tmp_path / "fills", preset="tiny", settings=settings, **fills)
 
 
 def test_training_stops_when_the_score_no_longer_rises(unlearning, toy, log_of, tmp_path):

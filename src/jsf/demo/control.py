@@ -29,7 +29,7 @@ WIDTH = 128
 class OrderBlind(nn.Module):
     """A dense network over the mean of the frames, another over the counts of the words, and their dot product."""
 
-    description, extractor = "the order-blind control, on PyTorch", ""
+    task, description, extractor = "retrieval", "the order-blind control, on PyTorch", ""
 
     def __init__(self, feature_width: int, vocabulary: Vocabulary) -> None:
         super().__init__()

@@ -1,0 +1,1 @@
+"""Trains HSE and FSE."""

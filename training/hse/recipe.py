@@ -1,0 +1,72 @@
+"""Recipes of HSE and FSE. A recipe is data, like the preset of the model that it trains."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from jsf.data.errors import JsfError
+from jsf.training.checks import check_numbers
+from jsf.training.recipe import CommonRecipe
+
+Loss = Literal["hinge", "hardest", "contrastive"]
+
+
+@dataclass(frozen=True)
+class HSERecipe(CommonRecipe):
+    """How an embedding model is trained.
+
+    Attributes:
+        loss: of matching: the hinge of all wrong ones, of the hardest, or the cross-entropy of the true one.
+        average: divide the hinges' sum by the square of the batch.
+        temperature: of the cross-entropy.
+        context: weight of matching the whole video with the whole text, as the lower level sees them.
+        within: weight of keeping videos apart from each other, and texts, at each level that is matched.
+        low: weight of matching clips with sentences.
+        weak: which clip belongs to which sentence is not used, as where clips are proposals.
+        reconstruct_high: weight of reconstructing the parts from the whole (tau).
+        reconstruct_low: weight of reconstructing frames and words from the parts.
+    """
+
+    epochs: int = 30
+    batch: int = 64
+    learning_rate: float = 1e-3
+    l2: float = 0.0
+    loss: Loss = "hinge"
+    average: bool = False
+    temperature: float = 0.05
+    context: float = 1.0
+    within: float = 0.5
+    low: float = 1.0
+    weak: bool = False
+    reconstruct_high: float = 5e-4
+    reconstruct_low: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Raises JsfError where the loss is none of those there are."""
+        if self.loss not in get_args(Loss):
+            raise JsfError(f"loss is {self.loss!r}, expected one of: {', '.join(get_args(Loss))}.")
+
+
+_SMALL: dict[str, Any] = {
+    "epochs": 40,
+    "patience": 40,
+    "validate_every": 5,
+    "batch": 32,
+    "anneal": True,
+    "jitter": True,
+    "standardize": True,
+    "min_count": 1,
+    "loss": "contrastive",
+    "within": 0.0,
+}
+
+RECIPES: dict[str, HSERecipe] = {"paper": HSERecipe(min_count=1), "small": HSERecipe(**_SMALL)}
+"""Preset -> recipe. Source: the authors' code (HSE), tau = 5e-4."""
+
+
+def check_recipe(recipe: HSERecipe, hierarchical: bool) -> None:
+    """Raises JsfError for a recipe that cannot be followed."""
+    check_numbers(recipe)
+    if recipe.temperature <= 0:
+        raise JsfError(f"temperature is {recipe.temperature}, expected more than 0.")
+    if hierarchical and recipe.exchanges:
+        raise JsfError("exchanges of words are for a flat model: --model fse.", "Leave it out.")
