@@ -9,11 +9,11 @@ import numpy.typing as npt
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
 from jsf.data.sequence import MAX_STEPS, pad
+from jsf.data.task_names import FILLS
 from jsf.data.vocabulary import BLANK_ID
 from jsf.runtime.backends.base import Arrays
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import Manifest
-from jsf.runtime.scorer import FILLS
 
 
 def score_error(reference: Mapping[str, Path], reduced: Mapping[str, Path], samples: Arrays) -> dict[str, float]:
@@ -31,7 +31,15 @@ def score_error(reference: Mapping[str, Path], reduced: Mapping[str, Path], samp
     Raises:
         JsfError: a reduced graph gives NaN or infinity.
     """
-    expected, found = (np.concatenate(list(_scores(graphs, samples))) for graphs in (reference, reduced))
+    return differences(*(np.concatenate(list(_scores(graphs, samples))) for graphs in (reference, reduced)))
+
+
+def differences(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> dict[str, float]:
+    """How far scores in reduced precision lie from those of FP32, as `score_error`.
+
+    Raises:
+        JsfError: a score is NaN or infinity.
+    """
     if not np.isfinite(found).all():
         raise JsfError(
             f"{np.count_nonzero(~np.isfinite(found))} of {found.size} scores are not finite in reduced precision: "

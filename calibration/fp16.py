@@ -4,17 +4,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from jsf.calibration.cosine_error import cosine_error, generated_levels
 from jsf.calibration.error import generated_samples, score_error
 from jsf.calibration.simulate import simulate_fp16
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
-from jsf.runtime.backends.base import Arrays
-from jsf.runtime.bundle import GRAPHS, STATIC_GRAPHS, Bundle
+from jsf.runtime.bundle import EMBEDDINGS, Bundle
 
-FLOAT32_ENDS = ["features", "scores"]
-"""What stays FP32 at the graphs' ends. Encoded videos and sentences are FP16, so that no cast runs over a gallery."""
+FLOAT32_ENDS = ["features", "clips", "scores"]
+"""What stays FP32 at the graphs' ends. What becomes of videos and sentences is FP16: no cast runs over a gallery."""
 
 
 def to_fp16(source: Path, target: Path) -> None:
@@ -54,12 +54,12 @@ def add_fp16(bundle: Bundle) -> dict[str, Any]:
     Raises:
         JsfError: a graph cannot be converted, or FP16 scores are not finite; the bundle is then as it was.
     """
-    sources = {name: bundle.graph("fp32", name) for name in GRAPHS}
+    sources = {name: bundle.graph("fp32", name) for name in bundle.manifest.graphs}
     with replacing(bundle.root / "fp16") as folder:
         targets = {name: folder / source.name for name, source in sources.items()}
         for name, source in track(sources.items(), "converting to FP16", len(sources)):
             to_fp16(source, targets[name])
-        loss = _measure(sources, targets, generated_samples(bundle.manifest, len(bundle.vocabulary)))
+        loss = _measure(sources, targets, bundle)
         hashes = {name: sha256(target) for name, target in targets.items()}
     bundle.manifest.hashes["fp16"] = hashes
     bundle.manifest.losses["fp16"] = {**loss, "samples": "generated", "accuracy": "not measured"}
@@ -67,9 +67,11 @@ def add_fp16(bundle: Bundle) -> dict[str, Any]:
     return bundle.manifest.losses["fp16"]
 
 
-def _measure(sources: dict[str, Path], targets: dict[str, Path], samples: Arrays) -> dict[str, float]:
+def _measure(sources: dict[str, Path], targets: dict[str, Path], bundle: Bundle) -> dict[str, float]:
     with TemporaryDirectory() as folder:
-        simulated = {name: Path(folder) / f"{name}.onnx" for name in STATIC_GRAPHS}
+        simulated = {name: Path(folder) / f"{name}.onnx" for name in bundle.manifest.static_graphs}
         for name, path in simulated.items():
             simulate_fp16(targets[name], path)
-        return score_error(sources, simulated, samples)
+        if bundle.manifest.model in EMBEDDINGS:
+            return cosine_error(sources, simulated, generated_levels(bundle.manifest, len(bundle.vocabulary)))
+        return score_error(sources, simulated, generated_samples(bundle.manifest, len(bundle.vocabulary)))

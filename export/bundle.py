@@ -1,27 +1,32 @@
 """`jsf export`: a checkpoint becomes a bundle that scores without PyTorch."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
-from jsf.export.graphs import OPSET, draw_samples, write_frame_encoder, write_matcher, write_word_encoder
-from jsf.export.parity import measure_parity
+from jsf.export import graphs, hse_graphs, parity
+from jsf.export.tracing import OPSET
 from jsf.models.checkpoint import Checkpoint
-from jsf.models.jsfusion import folded
-from jsf.runtime.bundle import GRAPHS, Bundle, Manifest, graph_path, write_manifest
+from jsf.models.hse.hse import HSE
+from jsf.models.jsfusion import JSFusion, folded
+from jsf.runtime.bundle import Bundle, Manifest, graph_path, write_manifest
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 
 def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = None) -> Bundle:
-    """Writes the four graphs of a checkpoint, compares each with PyTorch, and writes the bundle, whole or not at all.
+    """Writes the graphs of a checkpoint, compares each with PyTorch, and writes the bundle, whole or not at all.
 
     Args:
-        checkpoint: the trained model.
+        checkpoint: the trained model, JSFusion or an embedding.
         out: the bundle's folder; a bundle that is there is replaced, anything else is refused.
         extractor: a folder with the graph that made the features, copied into the bundle.
 
@@ -30,39 +35,55 @@ def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = No
     """
     if out.exists() and not (out / "manifest.json").is_file() and (out.is_file() or any(out.iterdir())):
         raise JsfError(f"{out} exists and is not a bundle.", "Name another folder with -o.")
-    model = folded(checkpoint.model)
-    samples = draw_samples(model)
-    writers = {
-        "frame_encoder": lambda path: write_frame_encoder(model, samples, path),
-        "word_encoder": lambda path: write_word_encoder(model, samples, path),
-        "matcher": lambda path: write_matcher(model, samples, path, symbolic=False),
-        "matcher.buckets": lambda path: write_matcher(model, samples, path, symbolic=True),
-    }
+    model = checkpoint.hse if isinstance(checkpoint.model, HSE) else checkpoint.jsfusion
+    model.eval()
     with replacing(out) as root:
-        for name in track(GRAPHS, "exporting", len(GRAPHS)):
-            writers[name](graph_path(root, "fp32", name))
-        # The folded model is what was traced; the comparison is with the model as trained.
-        parity = measure_parity(checkpoint.model.eval(), samples, lambda name: graph_path(root, "fp32", name))
         checkpoint.vocabulary.save(root / "vocabulary.json")
+        path = partial(graph_path, root, "fp32")
+        errors = _write_hse(model, path) if isinstance(model, HSE) else _write_jsfusion(model, path)
+        manifest = Manifest(
+            preset=model.config.preset,
+            task=model.config.task,
+            feature_width=model.config.feature_width,
+            extractor=checkpoint.extractor,
+            opset=OPSET,
+            vocabulary=sha256(root / "vocabulary.json"),
+            parity=errors,
+            tools={"jsf": version("jsf"), **{tool: import_module(tool).__version__ for tool in TOOLS}},
+            hashes={"fp32": {name: sha256(path(name)) for name in errors}},
+            **_described(model),
+        )
         if extractor:
             shutil.copytree(extractor, root / "extractor")
-        write_manifest(root, _manifest(checkpoint, root, parity))
+        write_manifest(root, manifest)
     return Bundle.open(out)
 
 
-def _manifest(checkpoint: Checkpoint, root: Path, parity: dict[str, float]) -> Manifest:
-    config = checkpoint.model.config
-    return Manifest(
-        model="jsfusion",
-        task=config.task,
-        preset=config.preset,
-        feature_width=config.feature_width,
-        extractor=checkpoint.extractor,
-        left_padded=config.left_padded,
-        joint_width=config.joint,
-        opset=OPSET,
-        vocabulary=sha256(root / "vocabulary.json"),
-        hashes={"fp32": {name: sha256(graph_path(root, "fp32", name)) for name in GRAPHS}},
-        parity=parity,
-        tools={"jsf": version("jsf"), **{tool: import_module(tool).__version__ for tool in TOOLS}},
-    )
+def _write_jsfusion(model: JSFusion, path: Callable[[str], Path]) -> dict[str, float]:
+    traced, samples = folded(model), graphs.draw_samples(model)
+    writers: dict[str, Callable[[Path], None]] = {
+        "frame_encoder": partial(graphs.write_frame_encoder, traced, samples),
+        "word_encoder": partial(graphs.write_word_encoder, traced, samples),
+        "matcher": partial(graphs.write_matcher, traced, samples, symbolic=False),
+        "matcher.buckets": partial(graphs.write_matcher, traced, samples, symbolic=True),
+    }
+    for name, write in track(writers.items(), "exporting", len(writers)):
+        write(path(name))
+    # The folded model is what was traced; the comparison is with the model as trained.
+    return parity.measure_parity(model, samples, path)
+
+
+def _write_hse(model: HSE, path: Callable[[str], Path]) -> dict[str, float]:
+    samples = hse_graphs.draw_samples(model)
+    for name in track(samples, "exporting", len(samples)):
+        hse_graphs.write_encoder(model, samples, name, path(name))
+    return hse_graphs.measure_parity(model, samples, path)
+
+
+def _described(model: JSFusion | HSE) -> dict[str, Any]:
+    """What the manifest says of one model and not of the other."""
+    if isinstance(model, JSFusion):
+        return {"model": "jsfusion", "left_padded": model.config.left_padded, "joint_width": model.config.joint}
+    limits = asdict(model.config.limits)
+    del limits["hierarchical"]  # which the name of the model says
+    return {"model": model.config.model, "left_padded": False, "joint_width": model.config.hidden, "limits": limits}

@@ -13,7 +13,7 @@ from jsf.export.plan import Plan, build_plan
 from jsf.export.progress import monitor, progress_bar
 from jsf.runtime.backends.driver import Gpu, find_gpu, require_gpu
 from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, this_platform
-from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
+from jsf.runtime.bundle import Bundle
 
 BACKENDS = ("auto", *MODULES, "onnxruntime")
 PRECISIONS = {"fp32": "float32", "fp16": "float16"}
@@ -74,11 +74,12 @@ def build_engines(bundle: Bundle, precision: str, backend: str) -> list[Path]:
         return []
     gpu = require_gpu() if backend == "tensorrt" else None
     trt = require(MODULES[backend], backend)
+    graphs = bundle.manifest.static_graphs
     with progress_bar() as progress:
-        task = progress.add_task(f"{backend} {precision}", total=len(STATIC_GRAPHS))
+        task = progress.add_task(f"{backend} {precision}", total=len(graphs))
         folder = bundle.engines / f"{backend}-{trt.__version__}-{_sm(gpu)}"
-        engines = [folder / precision / f"{graph}.engine" for graph in STATIC_GRAPHS]
-        for graph, engine in zip(STATIC_GRAPHS, engines, strict=True):
+        engines = [folder / precision / f"{graph}.engine" for graph in graphs]
+        for graph, engine in zip(graphs, engines, strict=True):
             progress.update(task, description=f"{backend} {precision} {graph}")
             plan = build_plan(
                 trt,

@@ -1,32 +1,17 @@
 """Model parts -> ONNX graphs with the names and shapes that the runtime expects."""
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from jsf.data.errors import JsfError
-from jsf.data.extras import require
-from jsf.data.files import replacing
-from jsf.data.onnx_model import strip_traces
 from jsf.data.sequence import MAX_STEPS
 from jsf.data.vocabulary import BLANK_ID
+from jsf.export.tracing import Shapes, write_graph
 from jsf.models.jsfusion import JSFusion
 from jsf.models.matcher import Matcher
 from jsf.runtime.bundle import MAPS
-
-Shapes: TypeAlias = tuple[dict[int, str], ...]
-"""Which lengths of each input are symbolic, and their names."""
-
-OPSET = 20
-FOLD_LIMIT = 1 << 30
-"""Bytes up to which constants are folded: an LSTM's weights are reordered at export, not at every load."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +65,13 @@ def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int
 def write_frame_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
     """frame_encoder.onnx: features [B, 40, D], lengths [B] -> videos [B, 40, J]."""
     inputs = {"features": samples.features, "lengths": samples.frame_lengths}
-    _write(model.frame_encoder, inputs, ({0: "B"}, {0: "B"}), ["videos"], path)
+    write_graph(model.frame_encoder, inputs, ({0: "B"}, {0: "B"}), ["videos"], path)
 
 
 def write_word_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
     """word_encoder.onnx: words [B, 40] int32, lengths [B] -> sentences [B, 40, J]."""
     inputs = {"words": samples.words, "lengths": samples.word_lengths}
-    _write(model.word_encoder, inputs, ({0: "B"}, {0: "B"}), ["sentences"], path)
+    write_graph(model.word_encoder, inputs, ({0: "B"}, {0: "B"}), ["sentences"], path)
 
 
 def write_matcher(model: JSFusion, samples: Samples, path: Path, symbolic: bool) -> None:
@@ -112,7 +97,7 @@ def write_matcher(model: JSFusion, samples: Samples, path: Path, symbolic: bool)
     if samples.blanks is not None:
         inputs["blanks"], shapes = samples.blanks, (*shapes, {0: "S"})
     maps = MAPS if model.config.fusion == "jst-chd" else ()
-    _write(Explained(model.matcher), inputs, (shapes,), ["scores", *maps], path)
+    write_graph(Explained(model.matcher), inputs, (shapes,), ["scores", *maps], path)
 
 
 class Explained(nn.Module):
@@ -126,43 +111,3 @@ class Explained(nn.Module):
         """The scores, then the attention, the stages and the gates, where there are any."""
         scores, maps = self.matcher.explain(*inputs)
         return (scores, maps.attention, *maps.stages, *maps.gates) if maps.stages else (scores,)
-
-
-def _write(
-    module: nn.Module, inputs: dict[str, Tensor], shapes: Shapes | tuple[Shapes], outputs: list[str], path: Path
-) -> None:
-    """Writes a graph whose first output is its only one; the others remain named values within."""
-    onnx = require("onnx", "export")
-    optimizer = require("onnxscript.optimizer", "export")
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes=shapes,
-            verbose=False,
-        )
-        assert program is not None
-        optimizer.optimize(program.model, input_size_limit=FOLD_LIMIT, output_size_limit=FOLD_LIMIT)
-    graph = program.model_proto
-    graph.graph.value_info.extend(graph.graph.output[1:])
-    del graph.graph.output[1:]
-    strip_traces(graph)
-    try:
-        onnx.checker.check_model(graph, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise JsfError(f"the exported graph {path.name} is not valid ONNX: {error}") from error
-    with replacing(path) as temporary:
-        temporary.write_bytes(graph.SerializeToString(deterministic=True))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the tracer's notes about packages and internals that do not concern the user."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -5,25 +5,35 @@ bundle/
   manifest.json      what is in it: model, features, graphs with their SHA-256, parity, losses per precision
   vocabulary.json
   fp32/ fp16/        frame_encoder.onnx  word_encoder.onnx  matcher.onnx  matcher.buckets.onnx
+                     (of an embedding: video_encoder.onnx  text_encoder.onnx)
   extractor/         visual.onnx  extractor.json
   engines/<backend>-<version>-<sm>/<precision>/<graph>.engine  <graph>.json
 ```
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256, write_json
+from jsf.data.levels import Limits
 from jsf.data.vocabulary import Vocabulary
 
-SCHEMA = 2
+SCHEMA = 3
 PRECISIONS = ("fp32", "fp16")
 GRAPHS = ("frame_encoder", "word_encoder", "matcher", "matcher.buckets")
+"""Of JSFusion."""
+
 STATIC_GRAPHS = GRAPHS[:3]
-"""The graphs of which engines are built: the symbolic matcher is fixed per length first."""
+"""Those of which engines are built: the symbolic matcher is fixed per length first."""
+
+EMBEDDING_GRAPHS = ("video_encoder", "text_encoder")
+"""Of HSE and FSE; engines are built of both."""
+
+EMBEDDINGS = ("hse", "fse")
 
 MAPS = ("attention", "stage1", "stage2", "stage3", "gate1", "gate2", "gate3")
 """Values that a matcher graph names and does not put out: JST's weights, and CHD's stages and their gates."""
@@ -36,19 +46,20 @@ class Manifest:
     """`manifest.json`.
 
     Attributes:
-        model: "jsfusion".
-        task: "retrieval", "multiple-choice" or "fill-in-the-blank".
+        model: "jsfusion", "hse" or "fse".
+        task: "retrieval", "multiple-choice", "fill-in-the-blank" or "embedding".
         preset: the name of the model's configuration.
         feature_width: D of the feature sequences that the frame encoder takes.
         extractor: what made the features in training, as in `FeatureSequence.extractor`; "" where unknown.
         left_padded: short videos are padded on the left.
-        joint_width: the width of an encoded frame or word (D1).
+        joint_width: the width of an encoded frame or word (D1), or of an embedding.
         opset: the ONNX opset of the graphs.
         vocabulary: SHA-256 of vocabulary.json.
         hashes: precision -> graph -> SHA-256 of its file.
         parity: graph -> largest difference from PyTorch, relative to the output's range.
         losses: precision -> what it costs against fp32: score error, and accuracy or "not measured".
         tools: package -> version that wrote the bundle.
+        limits: how much of a video and of a text an embedding takes: the fields of `Limits`; empty for JSFusion.
     """
 
     model: str
@@ -64,7 +75,18 @@ class Manifest:
     parity: dict[str, float] = field(default_factory=dict)
     losses: dict[str, dict[str, Any]] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The names of the model's graphs."""
+        return EMBEDDING_GRAPHS if self.model in EMBEDDINGS else GRAPHS
+
+    @property
+    def static_graphs(self) -> tuple[str, ...]:
+        """Those of which engines are built."""
+        return EMBEDDING_GRAPHS if self.model in EMBEDDINGS else STATIC_GRAPHS
 
 
 @dataclass(frozen=True)
@@ -114,6 +136,14 @@ class Bundle:
             raise JsfError(f"{path} is missing.", EXPORT_AGAIN)
         _check_hash(path, self.manifest.hashes[precision][name])
         return path
+
+    def check_compares(self) -> None:
+        """Raises JsfError where the model is an embedding, which compares no frame with a word."""
+        if self.manifest.model in EMBEDDINGS:
+            raise JsfError(
+                f"{self.root} is a bundle of {self.manifest.model}, which compares no frame with a word.",
+                "Export a JSFusion model, or name its bundle with --bundle.",
+            )
 
     @property
     def engines(self) -> Path:
@@ -168,10 +198,15 @@ def _manifest(path: Path) -> Manifest:
     for name, expected in asdict(pattern).items():
         if type(value[name]) is not type(expected):
             raise JsfError(f"{path}: '{name}' is {value[name]!r}, expected a {type(expected).__name__}.")
-    if "fp32" not in manifest.hashes or not all(map(_is_complete, manifest.hashes.values())):
-        raise JsfError(f"{path}: 'hashes' must name fp32, and for each precision all of: {', '.join(GRAPHS)}.")
+    complete = (_names(hashes, manifest.graphs, str) for hashes in manifest.hashes.values())
+    if "fp32" not in manifest.hashes or not all(complete):
+        raise JsfError(f"{path}: 'hashes' must name fp32, and for each precision all of: {', '.join(manifest.graphs)}.")
+    wanted = [f.name for f in fields(Limits) if f.type is int] if manifest.model in EMBEDDINGS else []
+    if not _names(manifest.limits, wanted, int) or not all(number > 0 for number in manifest.limits.values()):
+        raise JsfError(f"{path}: 'limits' is {manifest.limits}, expected a positive number for each of: {wanted}.")
     return manifest
 
 
-def _is_complete(hashes: Any) -> bool:
-    return isinstance(hashes, dict) and set(hashes) == set(GRAPHS) and all(type(h) is str for h in hashes.values())
+def _names(value: Any, wanted: Iterable[str], kind: type) -> bool:
+    """Whether a value read from JSON has exactly these keys, and values of this type."""
+    return isinstance(value, dict) and set(value) == set(wanted) and all(type(v) is kind for v in value.values())

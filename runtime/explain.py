@@ -13,11 +13,11 @@ from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.lengths import STRIDES, reduced_length
 from jsf.data.sequence import pad
+from jsf.data.task_names import FILLS
 from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import MAPS, Bundle
 from jsf.runtime.features import Video, model_features
-from jsf.runtime.scorer import FILLS
 
 Array = npt.NDArray[np.float32]
 
@@ -126,8 +126,9 @@ def explain(bundle: Bundle, video: Video, sentences: Sequence[str]) -> list[Expl
         JsfError: the features are invalid, a sentence has no known word or not one blank, the model has no maps, or
             `onnx` is not installed.
     """
+    bundle.check_compares()
     manifest = bundle.manifest
-    features = model_features(video, manifest)
+    features = model_features(video, manifest.extractor, manifest.feature_width)
     asked = Inputs.of(features, sentences, bundle.vocabulary, manifest.task == FILLS, manifest.left_padded)
     matcher = _with_maps(bundle.graph("fp32", "matcher"))
     frames, words = (OnnxRuntimeGraph(bundle.graph("fp32", f"{name}_encoder")) for name in ("frame", "word"))

@@ -1,4 +1,4 @@
-"""The features of whatever a caller names as a video, checked to be what a bundle's model takes."""
+"""The features of whatever a caller names as a video, checked to be what a model takes."""
 
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -6,39 +6,43 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
-from jsf.data.sequence import FeatureSequence, check_features, sample_steps
+from jsf.data.sequence import FeatureSequence, check_features
 from jsf.data.store import read_features
-from jsf.runtime.bundle import Manifest
 
 Video: TypeAlias = FeatureSequence | npt.NDArray[Any] | Path | str
 """A video's features: in memory, [T, D] or a `FeatureSequence`, or as `video.npz` or `store.h5#video_id`."""
 
-EXTRACT_AGAIN = "Extract it with the bundle's own: jsf extract VIDEO --bundle BUNDLE -o OUT.npz"
+EXTRACT_AGAIN = "Extract it with the model's own extractor: jsf extract VIDEO --bundle BUNDLE -o OUT.npz"
 
 
-def model_features(video: Video, manifest: Manifest) -> npt.NDArray[Any]:
-    """A video's features [T, D], T <= 40, read where a file is named, and checked to be what the model takes.
+def model_features(video: Video, extractor: str, width: int) -> npt.NDArray[Any]:
+    """A video's features [T, D], read where a file is named, and checked to be what a model takes.
+
+    Args:
+        video: or where it lies.
+        extractor: what made the features that the model was trained on; "" where unknown.
+        width: D of those.
 
     Raises:
-        JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
+        JsfError: the features are invalid, of another width, or of another extractor.
     """
     if isinstance(video, (str, Path)):
         video = read_features(str(video))
     if isinstance(video, FeatureSequence):
-        if manifest.extractor and video.extractor and video.extractor != manifest.extractor:
+        name, features = video.source or "the video", video.features
+        if extractor and video.extractor and video.extractor != extractor:
             raise JsfError(
-                f"{video.source or 'the video'} was extracted by '{video.extractor}'; "
-                f"this bundle was trained on features of '{manifest.extractor}'.",
+                f"{name} was extracted by '{video.extractor}'; the model was trained on features of '{extractor}'.",
                 EXTRACT_AGAIN,
             )
-        source, features = video.source, video.features
     else:
-        source, features = "the video", video
-        check_features(features, source)
-    if features.shape[1] != manifest.feature_width:
-        raise JsfError(
-            f"{source or 'the video'} has features {features.shape[1]} wide; this bundle takes "
-            f"{manifest.feature_width}.",
-            EXTRACT_AGAIN,
-        )
-    return features[sample_steps(len(features))]  # many long videos would fill the memory
+        name, features = "the video", video
+        check_features(features, name)
+    if features.shape[1] != width:
+        raise JsfError(f"{name} has features {features.shape[1]} wide; the model takes {width}.", EXTRACT_AGAIN)
+    return features
+
+
+def key(item: object) -> object:
+    """What tells videos, or texts, from one another: a name, or the object itself."""
+    return str(item) if isinstance(item, (str, Path)) else id(item)

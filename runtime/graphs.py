@@ -1,29 +1,32 @@
 """Which graph runs where: the device and the precision that were asked for, or the best that this machine has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jsf.data.errors import JsfError
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
-from jsf.runtime.bundle import PRECISIONS, STATIC_GRAPHS, Bundle
+from jsf.runtime.bundle import PRECISIONS, Bundle
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """The three graphs of a bundle, loaded.
+    """The graphs of a bundle, loaded.
 
     Attributes:
+        by_name: of JSFusion frame_encoder, word_encoder and matcher; of an embedding video_encoder and text_encoder.
         description: what runs where, as printed to the user.
     """
 
-    frame_encoder: Graph
-    word_encoder: Graph
-    matcher: Graph
+    by_name: dict[str, Graph]
     description: str
+
+    def __getitem__(self, name: str) -> Graph:
+        """A graph by its name."""
+        return self.by_name[name]
 
 
 def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -> Graphs:
@@ -40,7 +43,8 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     """
     if device not in DEVICES:
         raise JsfError(f"device '{device}' is not known, expected one of: {', '.join(DEVICES)}.")
-    built = [name for name in reversed(PRECISIONS) if list(bundle.engines.glob(f"*/{name}/matcher.engine"))]
+    names = bundle.manifest.static_graphs
+    built = [name for name in reversed(PRECISIONS) if list(bundle.engines.glob(f"*/{name}/{names[-1]}.engine"))]
     wanted = [name for name in built if precision in ("auto", name)]
     why_not = ""
     if (device == "cuda" and wanted) or (device == "auto" and wanted and find_gpu()):
@@ -48,7 +52,7 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
 
         for name in wanted:
             try:
-                return _described([open_engine(bundle, name, graph) for graph in STATIC_GRAPHS], name)
+                return _described({graph: open_engine(bundle, name, graph) for graph in names}, name)
             except NoEngineError:
                 if device == "cuda" and name == wanted[-1]:
                     raise
@@ -56,10 +60,10 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
     # The symbolic matcher runs at the lengths that a batch needs, and ONNX Runtime loses nothing by that.
-    names = ("frame_encoder", "word_encoder", "matcher.buckets")
-    return _described([OnnxRuntimeGraph(bundle.graph(chosen, name), target) for name in names], chosen + why_not)
+    files = {name: "matcher.buckets" if name == "matcher" else name for name in names}
+    loaded = {name: OnnxRuntimeGraph(bundle.graph(chosen, file), target) for name, file in files.items()}
+    return _described(loaded, chosen + why_not)
 
 
-def _described(graphs: Sequence[Graph], precision: str) -> Graphs:
-    frame_encoder, word_encoder, matcher = graphs
-    return Graphs(frame_encoder, word_encoder, matcher, f"{matcher.description}, {precision}")
+def _described(graphs: Mapping[str, Graph], precision: str) -> Graphs:
+    return Graphs(dict(graphs), f"{list(graphs.values())[-1].description}, {precision}")

@@ -11,6 +11,7 @@ from jsf.data.files import sha256
 from jsf.data.progress import track
 from jsf.data.sequence import FeatureSequence
 from jsf.data.store import FeatureStore
+from jsf.runtime.embedder import Embedder
 from jsf.runtime.scorer import Scorer
 
 CHUNK = 512
@@ -19,7 +20,7 @@ CHUNK = 512
 HEADER = ("video_id", "sentence", "score")
 
 
-def score_table(scorer: Scorer, table: Path, store: FeatureStore, out: Path) -> int:
+def score_table(scorer: Scorer | Embedder, table: Path, store: FeatureStore, out: Path) -> int:
     """Scores every row of a captions table into `out`, a CSV of video_id, sentence, score, in the table's order.
 
     Scores are kept in a partial file beside `out` that belongs to this table, these features, this bundle and its
@@ -61,7 +62,7 @@ def score_table(scorer: Scorer, table: Path, store: FeatureStore, out: Path) -> 
     return len(rows)
 
 
-def _check(rows: list[Caption], scorer: Scorer, store: FeatureStore) -> None:
+def _check(rows: list[Caption], scorer: Scorer | Embedder, store: FeatureStore) -> None:
     known = set(store.ids())
     for line, row in enumerate(rows, start=2):
         if row.video_id not in known:
@@ -73,7 +74,7 @@ def _video(store: FeatureStore, video_id: str) -> FeatureSequence:
     return FeatureSequence(store.read(video_id), extractor=store.extractor, source=f"{store.path}#{video_id}")
 
 
-def _mark(scorer: Scorer, table: Path, store: FeatureStore) -> str:
+def _mark(scorer: Scorer | Embedder, table: Path, store: FeatureStore) -> str:
     """What a partial file's scores depend on, as twelve hex digits."""
     files = sorted(store.path.glob("*.npz")) if store.path.is_dir() else [store.path]
     stamps = [f"{file.resolve()} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]

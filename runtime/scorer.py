@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
-from jsf.data.sequence import pad
+from jsf.data.sequence import pad, sample_steps
+from jsf.data.task_names import FILLS
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.bundle import Bundle, default_bundle
-from jsf.runtime.features import Video, model_features
+from jsf.runtime.features import Video, key, model_features
 from jsf.runtime.graphs import load_graphs
 from jsf.runtime.matching import Encoded, match
 
 ENCODE_BATCH = 32
-FILLS = "fill-in-the-blank"
 
 
 class Scorer:
@@ -33,6 +33,7 @@ class Scorer:
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
+        bundle.check_compares()
         self.bundle, self.task, self.vocabulary = bundle, bundle.manifest.task, bundle.vocabulary
         self._graphs = load_graphs(bundle, device, precision)
         self.description = self._graphs.description
@@ -61,7 +62,7 @@ class Scorer:
         Raises:
             JsfError: as `score`.
         """
-        videos = {_key(video): video for video, _ in pairs}
+        videos = {key(video): video for video, _ in pairs}
         sentences = dict.fromkeys(sentence for _, sentence in pairs)
         rows, columns = ({key: i for i, key in enumerate(distinct)} for distinct in (videos, sentences))
         for sentence in sentences:
@@ -69,7 +70,7 @@ class Scorer:
         return self.match_pairs(
             list(videos.values()),
             list(sentences),
-            np.array([rows[_key(video)] for video, _ in pairs]),
+            np.array([rows[key(video)] for video, _ in pairs]),
             np.array([columns[sentence] for _, sentence in pairs]),
         )
 
@@ -91,7 +92,7 @@ class Scorer:
         encoded = self.encode_videos(videos), self.encode_sentences(distinct)
         shape = len(videos), len(distinct)
         pairs, inverse = np.unique(np.ravel_multi_index((rows, same[columns]), shape), return_inverse=True)
-        return match(self._graphs.matcher, *encoded, *np.unravel_index(pairs, shape))[inverse]
+        return match(self._graphs["matcher"], *encoded, *np.unravel_index(pairs, shape))[inverse]
 
     def score_matrix(self, videos: Sequence[Video], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Scores of every video with every sentence: [V, S]. Sentences without a known word all score the same."""
@@ -101,7 +102,7 @@ class Scorer:
     def match_all(self, videos: Encoded, sentences: Encoded) -> npt.NDArray[np.float32]:
         """Scores of every encoded video with every encoded sentence: [V, S]."""
         rows, columns = np.divmod(np.arange(len(videos) * len(sentences)), len(sentences))
-        return match(self._graphs.matcher, videos, sentences, rows, columns).reshape(len(videos), len(sentences))
+        return match(self._graphs["matcher"], videos, sentences, rows, columns).reshape(len(videos), len(sentences))
 
     def score_words(
         self,
@@ -122,8 +123,8 @@ class Scorer:
             )
         words, lengths, blanks = self.vocabulary.encode_blanks(sentences)
         batches = ((words[i], lengths[i]) for i in _slices(len(words), "encoding sentences"))
-        encoded = replace(self._encode(self._graphs.word_encoder, "words", batches), blanks=blanks)
-        return match(self._graphs.matcher, self.encode_videos(videos), encoded, rows, columns)
+        encoded = replace(self._encode(self._graphs["word_encoder"], "words", batches), blanks=blanks)
+        return match(self._graphs["matcher"], self.encode_videos(videos), encoded, rows, columns)
 
     def fill(self, video: Video, sentence: str, top: int = 5) -> list[tuple[str, float]]:
         """The most probable words for the sentence's blank `_____`, with their probabilities.
@@ -143,7 +144,7 @@ class Scorer:
         left = self.bundle.manifest.left_padded
         parts = (videos[i] for i in _slices(len(videos), "encoding videos"))
         batches = (pad([self.features(video) for video in part], left=left) for part in parts)
-        return replace(self._encode(self._graphs.frame_encoder, "features", batches), left_padded=left)
+        return replace(self._encode(self._graphs["frame_encoder"], "features", batches), left_padded=left)
 
     def encode_sentences(self, sentences: Sequence[str]) -> Encoded:
         """Encodes sentences; unknown words are dropped.
@@ -157,11 +158,13 @@ class Scorer:
                 'Ask it for a word: jsf fill VIDEO "He shuts the _____"',
             )
         parts = (sentences[i] for i in _slices(len(sentences), "encoding sentences"))
-        return self._encode(self._graphs.word_encoder, "words", map(self.vocabulary.encode_batch, parts))
+        return self._encode(self._graphs["word_encoder"], "words", map(self.vocabulary.encode_batch, parts))
 
     def features(self, video: Video) -> npt.NDArray[Any]:
-        """A video's features, as `model_features`."""
-        return model_features(video, self.bundle.manifest)
+        """A video's features [T, D], T <= 40: many long videos would fill the memory; raises as `model_features`."""
+        manifest = self.bundle.manifest
+        features = model_features(video, manifest.extractor, manifest.feature_width)
+        return features[sample_steps(len(features))]
 
     def _encode(self, encoder: Graph, name: str, batches: Iterator[tuple[Any, npt.NDArray[np.int32]]]) -> Encoded:
         values, lengths = [], []
@@ -174,10 +177,6 @@ class Scorer:
         encoded = Encoded(np.concatenate(values), np.concatenate(lengths))
         encoded.values.flags.writeable = False  # a backend may keep on its device what cannot change
         return encoded
-
-
-def _key(video: Video) -> object:
-    return str(video) if isinstance(video, (str, Path)) else id(video)
 
 
 def _slices(count: int, label: str) -> Iterator[slice]:

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsf.data.errors import JsfError
     from jsf.data.sequence import FeatureSequence
+    from jsf.runtime.embedder import Embedder
     from jsf.runtime.scorer import Scorer
 
-__all__ = ["FeatureSequence", "JsfError", "Scorer"]
+__all__ = ["Embedder", "FeatureSequence", "JsfError", "Scorer"]
 
-_HOMES = {"FeatureSequence": "jsf.data.sequence", "JsfError": "jsf.data.errors", "Scorer": "jsf.runtime.scorer"}
+_HOMES = {
+    "Embedder": "jsf.runtime.embedder",
+    "FeatureSequence": "jsf.data.sequence",
+    "JsfError": "jsf.data.errors",
+    "Scorer": "jsf.runtime.scorer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -65,10 +65,10 @@ DAMAGES = {
         lambda root: ((root / "manifest.json").unlink(), (root / "manifest.json").mkdir()),
         "is not a bundle",
     ),
-    "half a manifest": (lambda root: (root / "manifest.json").write_text('{"schema": 2,'), "is not readable JSON"),
+    "half a manifest": (lambda root: (root / "manifest.json").write_text('{"schema": 3,'), "is not readable JSON"),
     "bytes": (lambda root: (root / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is not readable JSON"),
     "a list": (lambda root: (root / "manifest.json").write_text("[1]"), "holds a JSON list, expected an object"),
-    "no schema": (lambda root: drop(root, "schema"), "has schema None; this jsf reads schema 2"),
+    "no schema": (lambda root: drop(root, "schema"), "has schema None; this jsf reads schema 3"),
     "no width": (lambda root: drop(root, "feature_width"), "lacks: feature_width"),
     "a width in words": (lambda root: edit(root, feature_width="12"), "'feature_width' is '12', expected a int"),
     "a true width": (lambda root: edit(root, feature_width=True), "'feature_width' is True, expected a int"),
@@ -99,7 +99,7 @@ def test_a_damaged_bundle_is_refused_with_the_way_out(root, damage):
     assert EXPORT in refusal.value.fix or "export the bundle again" in refusal.value.fix
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, "2", 0])
+@pytest.mark.parametrize("schema", [SCHEMA + 1, SCHEMA - 1, "3", 0])
 def test_another_schema_is_refused_before_anything_else_is_read(root, schema):
     (root / "manifest.json").write_text(json.dumps({"schema": schema, "a key of the future": 1}))
     with pytest.raises(JsfError) as refusal:

@@ -48,7 +48,7 @@ def place_engines(bundle, *precisions):
 
 
 def names(loaded):
-    return [[spec.name for spec in graph.inputs] for graph in (loaded.frame_encoder, loaded.word_encoder)]
+    return [[spec.name for spec in graph.inputs] for graph in (loaded["frame_encoder"], loaded["word_encoder"])]
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
@@ -56,8 +56,8 @@ def test_a_cpu_runs_fp32_with_the_symbolic_matcher(bundle, machine, device):
     machine(None)
     loaded = load_graphs(bundle, device)
     assert names(loaded) == [["features", "lengths"], ["words", "lengths"]]
-    assert loaded.matcher.inputs[0].shape == ("V", "frames", 8)
-    assert loaded.description == f"{loaded.matcher.description}, fp32"
+    assert loaded["matcher"].inputs[0].shape == ("V", "frames", 8)
+    assert loaded.description == f"{loaded['matcher'].description}, fp32"
     assert " on cpu" in loaded.description
 
 
@@ -67,8 +67,8 @@ def test_a_precision_runs_when_it_is_asked_for(bundle, machine):
     assert load_graphs(bundle).description.endswith("fp32")
     loaded = load_graphs(bundle, precision="fp16")
     assert loaded.description.endswith("fp16")
-    assert loaded.matcher.inputs[0].dtype == "float16"
-    assert loaded.matcher.outputs[0].dtype == "float32"
+    assert loaded["matcher"].inputs[0].dtype == "float16"
+    assert loaded["matcher"].outputs[0].dtype == "float32"
 
 
 def test_auto_with_engines_and_no_gpu_runs_fp32_on_the_cpu(bundle, machine):

@@ -123,8 +123,9 @@ def test_what_occurs_often_is_encoded_once(tiny_bundle, videos, tmp_path, monkey
 
     def load(*arguments):
         graphs = load_graphs(*arguments)
-        counted.extend(map(Counting, (graphs.frame_encoder, graphs.word_encoder)))
-        return Graphs(*counted, graphs.matcher, graphs.description)
+        encoders = {name: Counting(graphs[name]) for name in ("frame_encoder", "word_encoder")}
+        counted.extend(encoders.values())
+        return Graphs(graphs.by_name | encoders, graphs.description)
 
     load_graphs = scorer_module.load_graphs
     monkeypatch.setattr(scorer_module, "load_graphs", load)
@@ -187,11 +188,11 @@ def array(steps=3, width=12, dtype=np.float32):
 @pytest.mark.parametrize(
     ("video", "message", "fix"),
     [
-        (array(width=13), "the video has features 13 wide; this bundle takes 12", "jsf extract"),
-        (FeatureSequence(array(width=5), source="clip 7"), "clip 7 has features 5 wide; this bundle", "jsf extract"),
+        (array(width=13), "the video has features 13 wide; the model takes 12", "jsf extract"),
+        (FeatureSequence(array(width=5), source="clip 7"), "clip 7 has features 5 wide; the model", "jsf extract"),
         (
             FeatureSequence(array(), 5, "toy 2", "clip 7"),
-            "clip 7 was extracted by 'toy 2'; this bundle was trained on features of 'toy 1'",
+            "clip 7 was extracted by 'toy 2'; the model was trained on features of 'toy 1'",
             "jsf extract VIDEO --bundle",
         ),
         (array(steps=0), "the video has no frames (T = 0)", "jsf extract"),

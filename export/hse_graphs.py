@@ -1,0 +1,73 @@
+"""HSE and FSE -> two ONNX graphs with the names and shapes that the runtime expects, compared with PyTorch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from jsf.export.parity import accepted, compare
+from jsf.export.tracing import write_graph
+from jsf.models.hse.hse import HSE
+from jsf.runtime.embedder import INPUTS
+
+Samples: TypeAlias = dict[str, dict[str, Tensor]]
+"""Graph -> its inputs by name: random, and of mixed lengths."""
+
+OUTPUTS = {"video_encoder": "videos", "text_encoder": "texts"}
+
+
+def draw_samples(model: HSE, count: int = 9, seed: int = 0) -> Samples:
+    """Draws videos and texts as the model expects them: features around its own standardization, lengths 1 to all."""
+    random = torch.Generator().manual_seed(seed)
+    config, encoder = model.config, model.video_encoder
+    spread = torch.where(encoder.feature_scale > 0, 1 / encoder.feature_scale, 0.0)
+
+    def features(*shape: int) -> Tensor:
+        return torch.randn(*shape, config.feature_width, generator=random) * spread + encoder.feature_mean
+
+    def words(*shape: int) -> Tensor:
+        return torch.randint(1, config.vocabulary_size, shape, generator=random, dtype=torch.int32)
+
+    def lengths(most: int, *shape: int) -> Tensor:
+        drawn = torch.randint(1, most + 1, shape, generator=random, dtype=torch.int32)
+        drawn.view(-1)[:2] = torch.tensor([1, most])
+        return drawn
+
+    whole = (features(count, config.frames), lengths(config.frames, count))
+    text = (words(count, config.text_words), lengths(config.text_words, count))
+    drawn: dict[str, tuple[Tensor, ...]]
+    if not config.hierarchical:
+        drawn = {"video_encoder": whole, "text_encoder": text}
+    else:
+        places = count, config.clips
+        there = torch.arange(config.clips) < lengths(config.clips, count)[:, None]
+        clips = features(*places, config.frames), lengths(config.frames, *places) * there
+        sentences = words(*places, config.words), lengths(config.words, *places) * there
+        drawn = {"video_encoder": (*whole, *clips), "text_encoder": (*text, *sentences)}
+    return {name: dict(zip(INPUTS[name], tensors, strict=False)) for name, tensors in drawn.items()}
+
+
+def write_encoder(model: HSE, samples: Samples, name: str, path: Path) -> None:
+    """video_encoder.onnx: features [B, N, D], lengths [B] -> videos [B, H]; text_encoder.onnx: words [B, M] -> texts.
+
+    A hierarchical model's take clips [B, K, N, D] and clip_lengths [B, K], or sentences [B, K, M'] and theirs, too.
+    """
+    inputs = samples[name]
+    write_graph(getattr(model, name), inputs, tuple({0: "B"} for _ in inputs), [OUTPUTS[name]], path)
+
+
+@torch.no_grad()
+def measure_parity(model: HSE, samples: Samples, path: Callable[[str], Path]) -> dict[str, float]:
+    """Graph -> largest difference from PyTorch, over the output's range; `model` is in eval mode.
+
+    Raises:
+        JsfError: a difference is above 1e-4.
+    """
+    return accepted(
+        {
+            name: compare(path(name), getattr(model, name)(*inputs.values()), **inputs)
+            for name, inputs in samples.items()
+        }
+    )

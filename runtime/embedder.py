@@ -1,0 +1,77 @@
+"""The embedder: videos and texts in, unit vectors out, from a bundle and without PyTorch."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from jsf.data.errors import JsfError
+from jsf.data.levels import Levels, Limits
+from jsf.runtime.bundle import EMBEDDINGS, EXPORT_AGAIN, Bundle, default_bundle
+from jsf.runtime.embedding import EmbeddingScorer
+from jsf.runtime.graphs import load_graphs
+
+INPUTS = {
+    "video_encoder": ("features", "lengths", "clips", "clip_lengths"),
+    "text_encoder": ("words", "lengths", "sentences", "sentence_lengths"),
+}
+"""Graph -> its inputs; a flat model's have the first two alone."""
+
+
+class Embedder(EmbeddingScorer):
+    """Embeds with the graphs of an HSE or FSE bundle.
+
+    Attributes:
+        bundle: what it was loaded from.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
+        manifest = bundle.manifest
+        if manifest.model not in EMBEDDINGS:
+            raise JsfError(
+                f"{bundle.root} is a bundle of {manifest.model}, which embeds neither videos nor texts.",
+                "Export an embedding: jsf train --model hse ..., then jsf export --ckpt RUN/best.pt",
+            )
+        self.bundle, self.vocabulary, self.extractor = bundle, bundle.vocabulary, manifest.extractor
+        self.feature_width, self.width = manifest.feature_width, manifest.joint_width
+        self.limits = Limits(manifest.model == "hse", **manifest.limits)
+        self._graphs = load_graphs(bundle, device, precision)
+        self.description = self._graphs.description
+        self._check_limits()
+
+    @classmethod
+    def load(cls, bundle: Path | str | None = None, device: str = "auto", precision: str = "auto") -> "Embedder":
+        """Opens a bundle folder; `$JSF_BUNDLE` or `./bundle` where none is named.
+
+        Raises:
+            JsfError: it is not a valid bundle of an embedding, or the device or the precision is not there.
+        """
+        return cls(Bundle.open(Path(bundle) if bundle else default_bundle()), device, precision)
+
+    def _check_limits(self) -> None:
+        """Raises JsfError unless the graphs take what the manifest says: arrays are allocated by it."""
+        limits, width = self.limits, self.feature_width
+        expected = {
+            "features": (limits.frames, width),
+            "clips": (limits.clips, limits.frames, width),
+            "words": (limits.text_words,),
+            "sentences": (limits.clips, limits.words),
+        }
+        for spec in (spec for graph in self._graphs.by_name.values() for spec in graph.inputs):
+            if spec.shape[1:] != expected.get(spec.name, spec.shape[1:]):
+                raise JsfError(
+                    f"{self.bundle.root}: '{spec.name}' of the graph is {list(spec.shape)}, and manifest.json says "
+                    f"{list(expected[spec.name])}.",
+                    EXPORT_AGAIN,
+                )
+
+    def _videos(self, levels: Levels) -> npt.NDArray[np.float32]:
+        return self._run("video_encoder", levels)
+
+    def _texts(self, levels: Levels) -> npt.NDArray[np.float32]:
+        return self._run("text_encoder", levels)
+
+    def _run(self, name: str, levels: Levels) -> npt.NDArray[np.float32]:
+        graph = self._graphs[name]
+        outputs = graph.run(dict(zip(INPUTS[name], levels.arrays, strict=False)))
+        return outputs[graph.outputs[0].name].astype(np.float32)
