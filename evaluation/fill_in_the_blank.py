@@ -67,4 +67,4 @@ def evaluate_fill_in_the_blank(scorer: WordScorer, blanks: list[Blank], store: F
 def _score_words(scorer: WordScorer, blanks: list[Blank], store: FeatureStore) -> npt.NDArray[np.float32]:
     ids, rows = distinct(blank.video_id for blank in blanks)
     sentences, columns = distinct(blank.sentence for blank in blanks)
-    return scorer.score_words(read_videos(store, ids), sentences, rows, columns)
+    return scorer.score_words(read_videos(store, ids, scorer), sentences, rows, columns)

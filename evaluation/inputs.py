@@ -1,7 +1,7 @@
 """What every evaluation checks before it starts, and hands to a scorer: each video and each sentence once."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,10 @@ from jsf.data.errors import JsfError
 from jsf.data.progress import track
 from jsf.data.sequence import sample_steps
 from jsf.data.store import FeatureStore
+from jsf.data.task_names import EMBEDDING
 from jsf.evaluation.protocols import Described
+
+Item = TypeVar("Item", bound=Hashable)
 
 
 def check_inputs(scorer: Described, store: FeatureStore, video_ids: Sequence[str]) -> None:
@@ -35,9 +38,9 @@ def check_inputs(scorer: Described, store: FeatureStore, video_ids: Sequence[str
         )
 
 
-def distinct(items: Iterable[str]) -> tuple[list[str], npt.NDArray[np.intp]]:
-    """Strings each once, in order of first appearance, and the index of each given one among them."""
-    first: dict[str, int] = {}
+def distinct(items: Iterable[Item]) -> tuple[list[Item], npt.NDArray[np.intp]]:
+    """Items each once, in order of first appearance, and the index of each given one among them."""
+    first: dict[Item, int] = {}
     index = [first.setdefault(item, len(first)) for item in items]
     return list(first), np.array(index, np.intp)
 
@@ -49,11 +52,13 @@ def blocks(rows: npt.NDArray[np.intp], video: npt.NDArray[np.intp], size: int) -
     return [rows[block == number] for number in np.unique(block)]
 
 
-def read_videos(store: FeatureStore, video_ids: Sequence[str]) -> list[npt.NDArray[Any]]:
-    """The features of each video, [T_i, D] with T_i <= 40: many long videos would fill the memory.
+def read_videos(store: FeatureStore, video_ids: Sequence[str], scorer: Described) -> list[npt.NDArray[Any]]:
+    """The features of each video, [T_i, D]; for JSFusion T_i <= 40, which is all it sees of many long videos.
 
     Raises:
         JsfError: the features of a video are invalid.
     """
     reading = map(store.read, track(video_ids, "reading features", len(video_ids)))
+    if scorer.task == EMBEDDING:  # which may take more steps, and cuts clips of them
+        return list(reading)
     return [features[sample_steps(len(features))] for features in reading]

@@ -44,5 +44,5 @@ def _score_options(scorer: PairScorer, questions: list[Question], store: Feature
     ids, video = distinct(question.video_id for question in questions)
     sentences, columns = distinct(option for question in questions for option in question.options)
     sizes = np.array([len(question.options) for question in questions])
-    scores = scorer.match_pairs(read_videos(store, ids), sentences, np.repeat(video, sizes), columns)
+    scores = scorer.match_pairs(read_videos(store, ids, scorer), sentences, np.repeat(video, sizes), columns)
     return np.split(scores, np.cumsum(sizes)[:-1])

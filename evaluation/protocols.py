@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from jsf.data.levels import Text, Viewed
 from jsf.data.vocabulary import Vocabulary
 
 
@@ -13,10 +14,12 @@ class Described(Protocol):
     """Any scorer.
 
     Attributes:
+        task: what it was trained for.
         description: what runs where.
         extractor: what made the features that it was trained on; "" where unknown.
     """
 
+    task: str
     description: str
     extractor: str
 
@@ -56,3 +59,17 @@ class WordScorer(Described, Protocol):
         columns: npt.NDArray[np.intp],
     ) -> npt.NDArray[np.float32]:
         """Features [T_i, D] and sentences with one blank -> [P, |V|] of video rows[p] with sentence columns[p]."""
+
+
+class Embedder(Described, Protocol):
+    """Puts videos and texts into one space, where the cosine scores them."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words that it knows."""
+
+    def embed_videos(self, videos: Sequence[Viewed]) -> npt.NDArray[np.float32]:
+        """Features or clips -> [V, E], of unit length."""
+
+    def embed_texts(self, texts: Sequence[Text]) -> npt.NDArray[np.float32]:
+        """Sentences or paragraphs -> [S, E], of unit length."""

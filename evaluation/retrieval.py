@@ -44,7 +44,7 @@ def score_retrieval(
     """
     ids, described = distinct(caption.video_id for caption in captions)
     check_inputs(scorer, store, ids)
-    scores = scorer.score_matrix(read_videos(store, ids), [caption.sentence for caption in captions])
+    scores = scorer.score_matrix(read_videos(store, ids, scorer), [caption.sentence for caption in captions])
     return scores, np.arange(len(ids))[:, None] == described
 
 

@@ -22,9 +22,13 @@ BundleOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine where there is a GPU, else the CPU.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: fp32 on a CPU, the smallest built on a GPU.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-TaskOption = Annotated[str, typer.Option(help="retrieval, multiple-choice or fill-in-the-blank.")]
+TaskOption = Annotated[str, typer.Option(help="retrieval, multiple-choice, fill-in-the-blank; or captioning.")]
 DatasetOption = Annotated[
-    str | None, typer.Option(help="A published data set: lsmdc or msrvtt; or folder, with train.csv, test.csv.")
+    str | None,
+    typer.Option(help="A data set: lsmdc, msrvtt, activitynet or didemo; or folder, with train.csv, test.csv."),
+]
+ClipsOption = Annotated[
+    str, typer.Option(help="The clips of paragraphs: given, uniform-4 (four equal ones), or a JSON file of spans.")
 ]
 RootOption = Annotated[Path | None, typer.Option(help="The data set's folder.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
@@ -68,7 +72,8 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run; best.pt is written there.")],
     features: Annotated[Path | None, typer.Option(help="Training features: an HDF5 file or a folder of .npz.")] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="A table of captions (video_id, sentence), questions or blanks.")
+        Path | None,
+        typer.Option(help="A table of captions (video_id, sentence), questions or blanks; or paragraphs.json."),
     ] = None,
     val_features: Annotated[Path | None, typer.Option(help="Features of the videos that choose the epoch.")] = None,
     val_captions: Annotated[
@@ -79,7 +84,13 @@ def train(
     training: Annotated[str | None, typer.Option(help="MSR-VTT's training list: 9k or 7k.")] = None,
     task: TaskOption = "retrieval",
     preset: Annotated[str, typer.Option(help="paper, official (the authors' code), or small (for a CPU).")] = "paper",
-    model: Annotated[str, typer.Option(help="jsfusion, or an ablation: " + ABLATIONS + ".")] = "jsfusion",
+    model: Annotated[
+        str, typer.Option(help="jsfusion; an embedding, hse or fse; or an ablation: " + ABLATIONS + ".")
+    ] = "jsfusion",
+    start: Annotated[
+        Path | None, typer.Option(help="With --task captioning: the embedding's checkpoint that it tells of.")
+    ] = None,
+    clips: ClipsOption = "given",
     audio_width: Annotated[
         int | None, typer.Option(help="How many of a frame's last numbers are sound: what no-audio leaves out.", min=0)
     ] = None,
@@ -98,14 +109,14 @@ def train(
 ) -> None:
     """Train a model: RUN/best.pt is its best epoch."""
     from jsf.verbs.splits import named_dataset, training_splits
-    from jsf.verbs.train import key_value, show_training, unseen_width
+    from jsf.verbs.train import key_value, rows_for, show_training, unseen_width
 
-    data = named_dataset(dataset, root, task, training)
-    split, val = training_splits(features, captions, val_features, val_captions, data)
+    data = named_dataset(dataset, root, rows_for(task, model, start), training)
+    splits = training_splits(features, captions, val_features, val_captions, data, clips)
     settings = dict(map(key_value, setting or [])) | ({"epochs": epochs} if epochs else {})
-    what = {"task": task, "preset": preset, "model": model, "unseen": unseen_width(model, audio_width)}
+    what = {"task": task, "preset": preset, "model": model, "unseen": unseen_width(model, audio_width), "start": start}
     how = {"word_vectors": word_vectors, "settings": settings, "seed": seed, "resume": resume}
-    show_training(split, val, out, {**what, **how, "trainer_options": dict(map(key_value, trainer or []))}, json)
+    show_training(*splits, out, {**what, **how, "trainer_options": dict(map(key_value, trainer or []))}, json)
 
 
 @app.command()
@@ -117,8 +128,21 @@ def evaluate(
     dataset: DatasetOption = None,
     root: RootOption = None,
     task: Annotated[
-        str | None, typer.Option(help="Default: what the table holds; of a data set, what the model was trained for.")
+        str | None,
+        typer.Option(
+            help="Default: what the table holds; of a data set, what the model was trained for. "
+            "recognition: the table's sentences are labels."
+        ),
     ] = None,
+    clips: ClipsOption = "given",
+    train_captions: Annotated[
+        Path | None, typer.Option(help="With --task recognition: labelled videos that train a classifier too.")
+    ] = None,
+    train_features: Annotated[Path | None, typer.Option(help="Their features; default: --features.")] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Show only the first 25, 50, 75 % of videos and paragraphs.")
+    ] = False,
+    picture: Annotated[Path | None, typer.Option(help="The picture of --incomplete: curve.png.")] = None,
     ckpt: Annotated[Path | None, typer.Option(help="A checkpoint, instead of a bundle.")] = None,
     bundle: BundleOption = None,
     device: DeviceOption = "auto",
@@ -126,11 +150,45 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Measure a model: recall and ranks both ways, or the accuracy of its choices or of the words it fills in."""
+    from jsf.verbs.caption import show_captioning
     from jsf.verbs.evaluate import open_scorer, show_evaluation
+    from jsf.verbs.incomplete import show_incomplete
+    from jsf.verbs.recognition import classifier_split, show_recognition
     from jsf.verbs.splits import evaluation_split
 
     scorer = open_scorer(ckpt, bundle, device, precision)
-    show_evaluation(scorer, *evaluation_split(features, captions, dataset, root, task, scorer), json)
+    split, task, protocol = evaluation_split(features, captions, dataset, root, task, clips, scorer)
+    train = classifier_split(train_features, train_captions, task, split)
+    if incomplete or picture:
+        show_incomplete(scorer, split, protocol, picture, json)
+    elif scorer.task == "captioning":
+        show_captioning(scorer, split, protocol, json)
+    elif task == "recognition":
+        show_recognition(scorer, split, train, protocol, json)
+    else:
+        show_evaluation(scorer, split, task, protocol, json)
+
+
+@app.command()
+def embed(
+    features: Annotated[Path, typer.Option(help="Features: an HDF5 file or a folder of .npz.")],
+    captions: Annotated[
+        Path | None, typer.Option(help="Embed this table's videos and texts: captions, labels or paragraphs.json.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The embeddings: OUT.npz.", show_default=False)
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="A map of the videos, by t-SNE: map.png.")] = None,
+    ckpt: Annotated[Path | None, typer.Option(help="A checkpoint, instead of a bundle.")] = None,
+    bundle: BundleOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Embed videos and texts into one space, as arrays and as a map: of HSE and FSE."""
+    from jsf.verbs.embed import show_embeddings
+
+    show_embeddings(features, captions, out, picture, ckpt, bundle, device, precision, json)
 
 
 @app.command()
@@ -232,6 +290,19 @@ def fill(
     from jsf.verbs.fill import show_words
 
     show_words(video, sentence, top, bundle, device, precision, json)
+
+
+@app.command()
+def caption(
+    videos: Annotated[list[str], typer.Argument(help="video.npz, store.h5#id or a video file; several.")],
+    ckpt: Annotated[Path, typer.Option(help="The captioner's checkpoint: RUN/best.pt.")],
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where there is one.")] = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Tell what is seen in each clip of a video, in a sentence each."""
+    from jsf.verbs.caption import show_captions
+
+    show_captions(videos, ckpt, device, json)
 
 
 @app.command()

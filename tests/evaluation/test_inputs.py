@@ -23,7 +23,7 @@ PROTOCOLS = {
 class ZeroScorer:
     """Scores all the same, and keeps the features that it was given."""
 
-    description, vocabulary = "zeros", Vocabulary((BLANK, "a", "dog"))
+    task, description, vocabulary = "any", "zeros", Vocabulary((BLANK, "a", "dog"))
 
     def __init__(self, extractor=""):
         self.extractor, self.seen = extractor, []
@@ -89,4 +89,4 @@ def test_distinct():
 
 
 def test_videos_are_read_in_order(memory_store):
-    assert [video[0, 0] for video in read_videos(memory_store(["a", "b", "c"]), ["c", "a"])] == [2, 0]
+    assert [video[0, 0] for video in read_videos(memory_store(["a", "b", "c"]), ["c", "a"], ZeroScorer())] == [2, 0]

@@ -14,7 +14,7 @@ COLOURS = ("red", "green", "blue")
 class ColourScorer:
     """Scores 1 where the sentence names the colour that the video's one feature stands for; counts its calls."""
 
-    description, extractor = "colours", ""
+    task, description, extractor = "retrieval", "colours", ""
 
     def __init__(self):
         self.calls = []

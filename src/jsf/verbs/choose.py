@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jsf.data.errors import JsfError
-from jsf.runtime.scorer import Scorer
+from jsf.runtime.load import load_scorer
 from jsf.verbs.output import note, print_json, print_table
 from jsf.verbs.videos import VideoReader, check_sentence, note_unknown
 
@@ -24,7 +24,7 @@ def show_choice(
         )
     for sentence in sentences:
         check_sentence(sentence)
-    scorer = Scorer.load(bundle, device, precision)
+    scorer = load_scorer(bundle, device, precision)
     note_unknown(scorer.vocabulary, sentences)
     note(f"scoring with {scorer.description}")
     features = scorer.features(VideoReader(scorer.bundle, device).read(video))

@@ -7,23 +7,29 @@ from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
+from jsf.data.paragraphs import Paragraph
 from jsf.data.split import Split
+from jsf.data.task_names import CAPTIONING, EMBEDDING
 from jsf.evaluation.fill_in_the_blank import FilledBlanks, evaluate_fill_in_the_blank
 from jsf.evaluation.metrics import Accuracy, Ranking, chance
 from jsf.evaluation.multiple_choice import evaluate_multiple_choice
+from jsf.evaluation.paragraphs import evaluate_paragraphs
+from jsf.evaluation.recognition import Recognition
 from jsf.evaluation.retrieval import Retrieval, evaluate_retrieval
-from jsf.runtime.scorer import Scorer
+from jsf.runtime.load import load_scorer
 from jsf.verbs.output import note, print_json, print_table
 
 EVALUATIONS: dict[str, Callable[..., Retrieval | Accuracy]] = {
     "retrieval": evaluate_retrieval,
+    EMBEDDING: evaluate_paragraphs,
     "multiple-choice": evaluate_multiple_choice,
     "fill-in-the-blank": evaluate_fill_in_the_blank,
 }
+"""By task; retrieval by an embedding sees videos whole, or their clips."""
 
 
 def open_scorer(ckpt: Path | None, bundle: Path | None, device: str, precision: str) -> Any:
-    """The scorer of a checkpoint or of a bundle.
+    """The scorer or the embedder of a checkpoint or of a bundle, or a checkpoint's captioner.
 
     Raises:
         JsfError: both are named, or the one cannot be opened.
@@ -31,11 +37,27 @@ def open_scorer(ckpt: Path | None, bundle: Path | None, device: str, precision: 
     if ckpt and bundle:
         raise JsfError("--ckpt and --bundle were both given.", "Evaluate one at a time.")
     if not ckpt:
-        return Scorer.load(bundle, device, precision)
+        return load_scorer(bundle, device, precision)
     require("torch", "train")
-    from jsf.training.scorer import CheckpointScorer
+    from jsf.models.checkpoint import Checkpoint
+    from jsf.training.hse.captioner import CheckpointCaptioner
+    from jsf.training.hse.embedder import CheckpointEmbedder
+    from jsf.training.scorer import CheckpointScorer, on_device
 
-    return CheckpointScorer.load(ckpt, device, precision)
+    checkpoint = Checkpoint.load(ckpt)
+    kinds: dict[str, Any] = {EMBEDDING: CheckpointEmbedder, CAPTIONING: CheckpointCaptioner}
+    model = on_device(checkpoint.model, ckpt, device, precision)
+    kind = kinds.get(model.config.task, CheckpointScorer)
+    return kind(model, checkpoint.vocabulary, checkpoint.extractor)
+
+
+def check_embeds(scorer: Any) -> None:
+    """Raises JsfError where a model scores pairs, and puts no video or text into a space of its own."""
+    if scorer.task != EMBEDDING:
+        raise JsfError(
+            f"a model for {scorer.task} embeds neither videos nor texts.",
+            "Name one that does, an FSE or an HSE: jsf train --model hse",
+        )
 
 
 def show_evaluation(scorer: Any, split: Split, task: str, protocol: str, json: bool) -> None:
@@ -44,49 +66,66 @@ def show_evaluation(scorer: Any, split: Split, task: str, protocol: str, json: b
     Raises:
         JsfError: the model is not for the task, or a video has no features.
     """
+    if (scorer.task, task) == (EMBEDDING, "fill-in-the-blank"):
+        raise JsfError("an embedding fills no blanks.", "Name a model that does: jsf train --task fill-in-the-blank")
     note(f"scoring with {scorer.description}")
-    result = EVALUATIONS[task](scorer, split.rows, split.store)
+    kind = EMBEDDING if (scorer.task, task) == (EMBEDDING, "retrieval") else task
+    result = EVALUATIONS[kind](scorer, split.rows, split.store)
     if json:
-        values = {name: value for name, value in asdict(result).items() if name != "correct"}
-        print_json({"task": task, "protocol": protocol, "backend": scorer.description, **values})
+        print_json({"task": task, "protocol": protocol, "backend": scorer.description, **numbers(result)})
     elif isinstance(result, Retrieval):
-        print_retrieval(result, f"{protocol}; ties averaged")
+        print_retrieval(result, f"{protocol}; ties averaged", text_name(split))
     else:
         print_accuracy(result, f"{task}: {protocol}")
 
 
-def print_retrieval(result: Retrieval, title: str) -> None:
+def text_name(split: Split) -> str:
+    """What a text of the split is called."""
+    return "paragraph" if isinstance(split.rows[0], Paragraph) else "sentence"
+
+
+def print_retrieval(result: Retrieval, title: str, text: str) -> None:
     """Both directions, beside what chance reaches."""
     ways = (result.text_to_video, result.video_to_text)
-    guess = [_values(chance(ranking.queries, ranking.gallery)) for ranking in ways]
+    guess = [named_values(chance(ranking.queries, ranking.gallery)) for ranking in ways]
     rows = []
-    for name in _values(ways[0]) | _values(ways[1]):
+    for name in named_values(ways[0]) | named_values(ways[1]):
         cells = [name]
         for ranking, by_chance in zip(ways, guess, strict=True):
-            found, expected = _values(ranking).get(name), by_chance.get(name)
+            found, expected = named_values(ranking).get(name), by_chance.get(name)
             cells += (
-                (f"{found:.1f}", _between(ranking.interval[name]), f"{expected:.1f}")
+                (f"{found:.1f}", between(ranking.interval[name]), f"{expected:.1f}")
                 if found is not None
                 else ("", "", "")
             )
         rows.append(cells)
-    print_table(title, ("", "sentence\n-> video", "95%", "chance", "video ->\nsentence", "95%", "chance"), rows)
+    print_table(title, ("", f"{text}\n-> video", "95%", "chance", f"video ->\n{text}", "95%", "chance"), rows)
 
 
 def print_accuracy(result: Accuracy, title: str) -> None:
     """The accuracy beside chance, and how many answers cannot be known."""
-    rows = [("right", f"{result.accuracy:.1f}", _between(result.interval)), ("  chance", f"{result.chance:.1f}", "")]
-    if isinstance(result, FilledBlanks):
-        rows.insert(1, ("among the first 5", f"{result.top5:.1f}", _between(result.top5_interval)))
+    rows = [("right", f"{result.accuracy:.1f}", between(result.interval)), ("  chance", f"{result.chance:.1f}", "")]
+    if isinstance(result, (FilledBlanks, Recognition)):
+        rows.insert(1, ("among the first 5", f"{result.top5:.1f}", between(result.top5_interval)))
         if result.unknown:
-            note(f"{result.unknown} of {result.questions} answers are not in the vocabulary, and count as wrong")
+            among = "in the vocabulary" if isinstance(result, FilledBlanks) else "among the labels of training"
+            note(f"{result.unknown} of {result.questions} answers are not {among}, and count as wrong")
+    if isinstance(result, Recognition):
+        rows.append(("  chance of the first 5", f"{result.top5_chance:.1f}", ""))
     print_table(title, ("", "%", "95% interval"), rows)
 
 
-def _values(ranking: Ranking) -> dict[str, float]:
+def numbers(result: Retrieval | Accuracy) -> dict[str, Any]:
+    """What is printed as JSON: all but what each question counts."""
+    return {name: value for name, value in asdict(result).items() if name != "correct"}
+
+
+def named_values(ranking: Ranking) -> dict[str, float]:
+    """R@1, ..., MedR and MeanR by name, as in `Ranking.interval`."""
     recalls = {f"R@{k}": recall for k, recall in ranking.recall.items()}
     return {**recalls, "MedR": ranking.median_rank, "MeanR": ranking.mean_rank}
 
 
-def _between(interval: tuple[float, float]) -> str:
+def between(interval: tuple[float, float]) -> str:
+    """An interval in a table."""
     return f"{interval[0]:.1f}–{interval[1]:.1f}"

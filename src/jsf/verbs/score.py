@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from jsf.data.errors import JsfError
 from jsf.data.store import open_features
+from jsf.runtime.embedder import Embedder
+from jsf.runtime.load import load_scorer
 from jsf.runtime.pairs import score_table
 from jsf.runtime.scorer import Scorer
 from jsf.verbs.output import note, print_json, print_table
@@ -27,7 +27,7 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
         )
     *names, sentence = inputs
     check_sentence(sentence)
-    scorer = Scorer.load(bundle, device, precision)
+    scorer = load_scorer(bundle, device, precision)
     scorer.vocabulary.encode(sentence)
     note_unknown(scorer.vocabulary, [sentence])
     note(f"scoring with {scorer.description}")
@@ -71,7 +71,7 @@ def show_pairs(
             "--pairs, --features and -o go together, and take the place of VIDEO... and SENTENCE.",
             "For example: jsf score --pairs pairs.csv --features features.h5 -o scores.csv",
         )
-    scorer = Scorer.load(bundle, device, precision)
+    scorer = load_scorer(bundle, device, precision)
     note(f"scoring with {scorer.description}")
     count = score_table(scorer, pairs, open_features(features), out)
     if json:
@@ -80,9 +80,10 @@ def show_pairs(
         print(f"{count:,} scores in {out}")
 
 
-def _read(names: Sequence[str], scorer: Scorer, device: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, JsfError]]:
+def _read(names: Sequence[str], scorer: Scorer | Embedder, device: str) -> tuple[dict[str, Any], dict[str, JsfError]]:
     """The features of each video, and why those that failed did."""
-    videos, failures = {}, {}
+    videos: dict[str, Any] = {}
+    failures: dict[str, JsfError] = {}
     reader = VideoReader(scorer.bundle, device)
     for name in names:
         try:
