@@ -4,7 +4,8 @@
         --val-features grid/val.h5 --val-captions grid/val.csv --audio-width 160 --word-vectors vectors.txt -o runs
 
 The epoch is not chosen: each run is validated once, at its end. A model whose run is there is not trained again.
-`flat` names the flat embedding of benchmarks/flat.py. What is measured beside retrieval: --questions FILE.jsonl ...
+`fse` names the flat embedding, with settings of its own: --fse-set KEY=VALUE ... What is measured beside retrieval:
+--questions FILE.jsonl ...
 """
 
 import argparse
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from flat import train_flat
 from rich.console import Console
 from rich.table import Table
 
@@ -26,16 +26,18 @@ from jsf.data.questions import read_questions
 from jsf.data.split import Split
 from jsf.data.store import open_features
 from jsf.data.tables import read_rows
+from jsf.data.task_names import FILLS
 from jsf.evaluation.fill_in_the_blank import evaluate_fill_in_the_blank
 from jsf.evaluation.metrics import ranks
 from jsf.evaluation.multiple_choice import evaluate_multiple_choice
 from jsf.evaluation.retrieval import score_retrieval
 from jsf.models.presets import ABLATIONS
+from jsf.training.hse.embedder import CheckpointEmbedder
+from jsf.training.hse.train import train_embedding
 from jsf.training.scorer import CheckpointScorer
 from jsf.training.train import train
 from jsf.verbs.train import key_value
 
-FILLS = "fill-in-the-blank"
 PAPER = {
     "lstm-fusion": ("17.1", "38.3", ""),
     "jst-fc": ("29.1", "68.7", "42.9"),
@@ -60,9 +62,9 @@ def main() -> None:
     options.add_argument("--preset", default="small")
     options.add_argument("--models", nargs="+", default=["jsfusion", *ABLATIONS])
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
-    options.add_argument("--flat-epochs", type=int, default=40)
     options.add_argument("--audio-width", type=int, default=128)
     options.add_argument("--set", dest="settings", nargs="*", default=[], help="settings of the recipe, KEY=VALUE")
+    options.add_argument("--fse-set", dest="fse_settings", nargs="*", default=[], help="those of the flat embedding")
     options.add_argument("-o", "--out", type=Path, required=True)
     chosen = options.parse_args()
     torch.set_num_threads(1)
@@ -78,26 +80,29 @@ def run(model: str, seed: int, split: Split, val: Split, chosen: argparse.Namesp
     path = folder / "reached.json"
     if path.is_file():
         return dict(json.loads(path.read_text()))
-    settings = dict(map(key_value, chosen.settings))
-    if model == "flat":
-        scorer: Any = train_flat(
-            split, chosen.word_vectors, chosen.flat_epochs, settings.get("frame_dropout", 0.2), seed
-        )
+    common: dict[str, Any] = {
+        "preset": chosen.preset,
+        "word_vectors": chosen.word_vectors,
+        "seed": seed,
+        "resume": (folder / "last.ckpt").exists(),
+    }
+    settings = dict(map(key_value, chosen.fse_settings if model == "fse" else chosen.settings))
+    settings |= {"validate_every": 10_000, "patience": 10_000}
+    if model == "fse":
+        checkpoint = train_embedding(split, val, folder, model=model, settings=settings, **common)
+        scorer: Any = CheckpointEmbedder(checkpoint.hse, checkpoint.vocabulary)
     else:
         checkpoint = train(
             split,
             val,
             folder,
             task=chosen.task,
-            preset=chosen.preset,
             model="jsfusion" if model == "text-only" else model,
             unseen=unseen(model, split, chosen.audio_width),
-            word_vectors=chosen.word_vectors,
-            settings={**settings, "validate_every": 10_000, "patience": 10_000},
-            seed=seed,
-            resume=(folder / "last.ckpt").exists(),
+            settings=settings,
+            **common,
         )
-        scorer = CheckpointScorer(checkpoint.model, checkpoint.vocabulary)
+        scorer = CheckpointScorer(checkpoint.jsfusion, checkpoint.vocabulary)
     found = measure(scorer, val, chosen)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(found))

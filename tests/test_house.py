@@ -30,7 +30,9 @@ NEED_TORCH = (
     "jsf.training.",
     "jsf.export.bundle",
     "jsf.export.graphs",
+    "jsf.export.hse_graphs",
     "jsf.export.parity",
+    "jsf.export.tracing",
     "jsf.extraction.backbone",
     "jsf.demo.control",
 )
