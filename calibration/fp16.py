@@ -20,7 +20,8 @@ FLOAT32_ENDS = ["features", "clips", "scores"]
 def to_fp16(source: Path, target: Path) -> None:
     """Writes the FP16 version of one exported graph.
 
-    Weights and activations become FP16; `features` and `scores` stay FP32; word ids, lengths and indices stay integers.
+    Weights and activations become FP16; `features`, `clips` and `scores` stay FP32; word ids, lengths and indices stay
+    integers.
     A count of cells is exact: it is at most 17 * 17, and FP16 holds every integer up to 2048.
 
     Args:

@@ -12,11 +12,14 @@ Span: TypeAlias = tuple[float, float]
 """Start and end of a clip, as shares of its video's length, 0 <= start < end <= 1."""
 
 
+WHOLE: Span = (0.0, 1.0)
+
+
 class Clips(NamedTuple):
-    """A video as what is seen of it and the clips within.
+    """A video and the clips within.
 
     Attributes:
-        whole: [T, D], from the first clip's start to the last one's end.
+        whole: [T, D], all that is seen of the video.
         clips: [t_i, D] each, at least one step.
     """
 
@@ -24,10 +27,9 @@ class Clips(NamedTuple):
     clips: list[npt.NDArray[Any]]
 
     @classmethod
-    def of(cls, features: npt.NDArray[Any], spans: Sequence[Span]) -> "Clips":
-        """Cuts features [T, D] into clips; they may overlap."""
-        around = min(start for start, _ in spans), max(end for _, end in spans)
-        return cls(cut(features, around), [cut(features, span) for span in spans])
+    def of(cls, features: npt.NDArray[Any], spans: Sequence[Span], seen: Span = WHOLE) -> "Clips":
+        """Cuts features [T, D] into clips, which may overlap, and the whole to what is `seen`."""
+        return cls(cut(features, seen), [cut(features, span) for span in spans])
 
 
 def cut(features: npt.NDArray[Any], span: Span) -> npt.NDArray[Any]:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from jsf.data.clips import Clips, equal_spans, stack_clips
+from jsf.data.errors import JsfError
 from jsf.data.sequence import pad
 from jsf.data.vocabulary import Vocabulary
 
@@ -17,6 +18,9 @@ Text: TypeAlias = str | Sequence[str]
 
 Viewed: TypeAlias = npt.NDArray[Any] | Clips
 """A video's features [T, D], or those with its clips."""
+
+MOST = 4096
+"""Steps, or places for clips."""
 
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+")
 
@@ -39,6 +43,12 @@ class Limits:
     text_words: int
     clips: int
     segments: int
+
+    def check(self) -> None:
+        """Raises JsfError for limits beyond any use: arrays are allocated by them, and files of strangers name them."""
+        for name, number in asdict(self).items():
+            if number > MOST:
+                raise JsfError(f"{name} is {number}, expected at most {MOST:,}.")
 
 
 class Levels(NamedTuple):

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jsf.data.captions import Caption
-from jsf.data.clips import Span
+from jsf.data.clips import WHOLE, Span
 from jsf.data.errors import JsfError
 from jsf.data.paragraphs import Paragraph
 from jsf.data.tables import Row
-
-WHOLE: Span = (0.0, 1.0)
 
 
 @dataclass(frozen=True)

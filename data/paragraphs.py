@@ -1,12 +1,14 @@
 """Paragraphs: the sentences about a video, and the clips of it that they are about."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from jsf.data.clips import Span, equal_spans
+from jsf.data.clips import WHOLE, Span, equal_spans
 from jsf.data.errors import JsfError
+from jsf.data.levels import Limits
 from jsf.data.spans import FORM, Fitting, read_spans, read_videos, short
 
 Part = TypeVar("Part")
@@ -21,12 +23,14 @@ class Paragraph:
         sentences: at least one.
         spans: (start, end) of each clip as shares of the video's length, at least one.
         paired: `spans[i]` shows what `sentences[i]` tells: ground truth, as many spans as sentences.
+        seen: what there is of the video: less of an incomplete one.
     """
 
     video_id: str
     sentences: tuple[str, ...]
     spans: tuple[Span, ...]
     paired: bool = True
+    seen: Span = WHOLE
 
     @property
     def sentence(self) -> str:
@@ -113,10 +117,31 @@ def with_proposals(paragraphs: Sequence[Paragraph], path: Path) -> list[Paragrap
 
 
 def observed(paragraph: Paragraph, share: float) -> Paragraph:
-    """The first `share` of the sentences and of the clips, at least one of each: an incomplete video and paragraph."""
+    """The first `share` of the sentences and of the clips, to the nearest whole number and at least one of each."""
     sentences, spans = _first(paragraph.sentences, share), _first(paragraph.spans, share)
-    return replace(paragraph, sentences=sentences, spans=spans)
+    seen = paragraph.seen if spans == paragraph.spans else (0.0, max(end for _, end in spans))
+    return replace(paragraph, sentences=sentences, spans=spans, seen=seen)
 
 
 def _first(parts: tuple[Part, ...], share: float) -> tuple[Part, ...]:
     return parts[: max(1, round(share * len(parts)))]
+
+
+def check_clips(paragraphs: Sequence[Paragraph], limits: Limits) -> None:
+    """Refuses proposals of which a model would not see all, and says of how many paragraphs it does not.
+
+    Raises:
+        JsfError: a hierarchical model takes fewer clips than are proposed.
+    """
+    more = [paragraph for paragraph in paragraphs if len(paragraph.spans) > limits.clips]
+    if not (limits.hierarchical and more):
+        return
+    if proposed := [paragraph for paragraph in more if not paragraph.paired]:
+        raise JsfError(
+            f"'{proposed[0].video_id}' has {len(proposed[0].spans)} clips; this model takes {limits.clips}.",
+            f"Propose at most {limits.clips} a video, or train with --set clips={len(proposed[0].spans)}",
+        )
+    logging.getLogger(__name__).warning(
+        "%s of %s videos have more than %s clips: of those the first are seen",
+        *(f"{number:,}" for number in (len(more), len(paragraphs), limits.clips)),
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.captions import Caption
-from jsf.data.clips import Clips, Span
+from jsf.data.clips import WHOLE, Clips, Span
 from jsf.data.levels import Viewed
 from jsf.data.paragraphs import Paragraph
 from jsf.data.progress import track
@@ -19,8 +19,8 @@ from jsf.evaluation.protocols import Embedder
 VIDEOS_AT_ONCE = 32
 """Videos whose features are held at a time."""
 
-View: TypeAlias = tuple[str, tuple[Span, ...]]
-"""A video's id and the spans of its clips; without spans, the video as it is."""
+View: TypeAlias = tuple[str, tuple[Span, ...], Span]
+"""A video's id, the spans of its clips, and what is seen of it; without spans, the video as it is."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ def embed_rows(embedder: Embedder, rows: Sequence[Caption | Paragraph], store: F
     Raises:
         JsfError: there are no rows, a video has no features, or they are not of the kind that the model takes.
     """
-    views, _ = distinct((row.video_id, row.spans if isinstance(row, Paragraph) else ()) for row in rows)
+    views, _ = distinct(_view(row) for row in rows)
     texts, index = distinct(row.sentences if isinstance(row, Paragraph) else row.sentence for row in rows)
     return Embeddings(
-        video_ids=[video_id for video_id, _ in views],
+        video_ids=[video_id for video_id, _, _ in views],
         videos=embed_videos(embedder, views, store),
         text_ids=[row.video_id for row in rows],
         texts=embedder.embed_texts(texts)[index],
@@ -62,7 +62,7 @@ def embed_videos(embedder: Embedder, views: Sequence[View], store: FeatureStore)
     Raises:
         JsfError: as `embed_rows`.
     """
-    check_inputs(embedder, store, [video_id for video_id, _ in views])
+    check_inputs(embedder, store, [video_id for video_id, _, _ in views])
     parts = [views[start : start + VIDEOS_AT_ONCE] for start in range(0, len(views), VIDEOS_AT_ONCE)]
     reading = ([_read(store, *view) for view in part] for part in track(parts, "embedding videos", len(parts)))
     return np.concatenate([embedder.embed_videos(videos) for videos in reading])
@@ -73,6 +73,10 @@ def cosines(videos: npt.NDArray[np.float32], texts: npt.NDArray[np.float32]) -> 
     return (videos.astype(np.float64) @ texts.T.astype(np.float64)).astype(np.float32)
 
 
-def _read(store: FeatureStore, video_id: str, spans: tuple[Span, ...]) -> Viewed:
+def _view(row: Caption | Paragraph) -> View:
+    return (row.video_id, row.spans, row.seen) if isinstance(row, Paragraph) else (row.video_id, (), WHOLE)
+
+
+def _read(store: FeatureStore, video_id: str, spans: tuple[Span, ...], seen: Span) -> Viewed:
     features = store.read(video_id)
-    return Clips.of(features, spans) if spans else features
+    return Clips.of(features, spans, seen) if spans else features

@@ -34,7 +34,13 @@ def check_inputs(scorer: Described, store: FeatureStore, video_ids: Sequence[str
     if absent := [video_id for video_id in video_ids if video_id not in known]:
         raise JsfError(
             f"{store.path} has no features of '{absent[0]}'; of {len(video_ids):,} videos {len(absent):,} are absent.",
-            "Extract the videos that the table names, or evaluate a table of the videos that are there.",
+            "Extract the videos that the table names, or name a table of the videos that are there.",
+        )
+    ours, theirs = getattr(scorer, "feature_width", None), store.width_of(video_ids[0])
+    if ours not in (None, theirs):  # the demo's control takes any
+        raise JsfError(
+            f"{store.path} has features {theirs} wide; the model takes {ours}.",
+            "Name features of the model's own extractor.",
         )
 
 

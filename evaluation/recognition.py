@@ -1,5 +1,6 @@
 """Action recognition: a video's label among all, by the cosine to its words (zero-shot) or by a trained classifier."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.captions import Caption
+from jsf.data.clips import WHOLE
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.store import FeatureStore
@@ -81,7 +83,9 @@ def train_classifier(embeddings: npt.NDArray[np.float32], labels: Sequence[str])
             f"all videos to train the classifier on have the label {names}, expected two labels or more.",
             "Name a table of videos with different labels.",
         )
-    return regression(C=INVERSE_PENALTY, max_iter=ITERATIONS).fit(embeddings, list(labels))
+    with warnings.catch_warnings():  # scikit-learn wonders at labels that are many
+        warnings.simplefilter("ignore", UserWarning)
+        return regression(C=INVERSE_PENALTY, max_iter=ITERATIONS).fit(embeddings, list(labels))
 
 
 def evaluate_classifier(
@@ -106,7 +110,7 @@ def embed_labelled(
         JsfError: as `evaluate_recognition`.
     """
     ids, rows = distinct(caption.video_id for caption in captions)
-    return embed_videos(embedder, [(video_id, ()) for video_id in ids], store), rows
+    return embed_videos(embedder, [(video_id, (), WHOLE) for video_id in ids], store), rows
 
 
 def _measure(

@@ -35,6 +35,11 @@ def draw_samples(model: HSE, count: int = 9, seed: int = 0) -> Samples:
         drawn.view(-1)[:2] = torch.tensor([1, most])
         return drawn
 
+    def parts(most: int) -> Tensor:
+        drawn = lengths(most, *places) * there
+        drawn[1, 0] = most  # the second sample has all parts: one of them is as long as any
+        return drawn
+
     whole = (features(count, config.frames), lengths(config.frames, count))
     text = (words(count, config.text_words), lengths(config.text_words, count))
     drawn: dict[str, tuple[Tensor, ...]]
@@ -43,19 +48,19 @@ def draw_samples(model: HSE, count: int = 9, seed: int = 0) -> Samples:
     else:
         places = count, config.clips
         there = torch.arange(config.clips) < lengths(config.clips, count)[:, None]
-        clips = features(*places, config.frames), lengths(config.frames, *places) * there
-        sentences = words(*places, config.words), lengths(config.words, *places) * there
+        clips = features(*places, config.frames), parts(config.frames)
+        sentences = words(*places, config.words), parts(config.words)
         drawn = {"video_encoder": (*whole, *clips), "text_encoder": (*text, *sentences)}
     return {name: dict(zip(INPUTS[name], tensors, strict=False)) for name, tensors in drawn.items()}
 
 
 def write_encoder(model: HSE, samples: Samples, name: str, path: Path) -> None:
-    """video_encoder.onnx: features [B, N, D], lengths [B] -> videos [B, H]; text_encoder.onnx: words [B, M] -> texts.
+    """video_encoder.onnx: features [E, N, D], lengths [E] -> videos [E, H]; text_encoder.onnx: words [E, M] -> texts.
 
-    A hierarchical model's take clips [B, K, N, D] and clip_lengths [B, K], or sentences [B, K, M'] and theirs, too.
+    A hierarchical model's take clips [E, K, N, D] and clip_lengths [E, K], or sentences [B, K, M'] and theirs, too.
     """
     inputs = samples[name]
-    write_graph(getattr(model, name), inputs, tuple({0: "B"} for _ in inputs), [OUTPUTS[name]], path)
+    write_graph(getattr(model, name), inputs, tuple({0: "E"} for _ in inputs), [OUTPUTS[name]], path)
 
 
 @torch.no_grad()

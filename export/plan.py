@@ -12,8 +12,9 @@ from jsf.data.errors import JsfError
 from jsf.data.files import replacing
 from jsf.runtime.backends.log import keeping_log
 
-PROFILE = {"B": (1, 16, 256), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
-"""Symbolic length -> least, usual, greatest: videos or sentences encoded at once, those of a gallery, pairs per run.
+PROFILE = {"B": (1, 16, 256), "E": (1, 1, 32), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
+"""Symbolic length -> least, usual, greatest: videos or sentences encoded at once (E: embedded), those of a gallery,
+pairs per run.
 
 A pair has 40 * 40 * 512 values in each activation: 64 pairs take 0.1 GB for one in FP16, twice that in FP32. A row of a
 gallery has 40 * 512: 4096 rows take 0.17 GB in FP16, and the runtime allocates for the rows that are there.

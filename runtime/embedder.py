@@ -35,6 +35,7 @@ class Embedder(EmbeddingScorer):
         self.bundle, self.vocabulary, self.extractor = bundle, bundle.vocabulary, manifest.extractor
         self.feature_width, self.width = manifest.feature_width, manifest.joint_width
         self.limits = Limits(manifest.model == "hse", **manifest.limits)
+        self.limits.check()
         self._graphs = load_graphs(bundle, device, precision)
         self.description = self._graphs.description
         self._check_limits()
@@ -57,6 +58,9 @@ class Embedder(EmbeddingScorer):
             "words": (limits.text_words,),
             "sentences": (limits.clips, limits.words),
         }
+        widths = {graph.outputs[0].shape[-1] for graph in self._graphs.by_name.values()}
+        if widths != {self.width}:
+            raise JsfError(f"{self.bundle.root}: embeddings are {widths} wide, and manifest.json says {self.width}.")
         for spec in (spec for graph in self._graphs.by_name.values() for spec in graph.inputs):
             if spec.shape[1:] != expected.get(spec.name, spec.shape[1:]):
                 raise JsfError(

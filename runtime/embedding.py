@@ -69,6 +69,8 @@ class EmbeddingScorer(ABC):
         Raises:
             JsfError: there are none.
         """
+        if any(not text for text in texts):
+            raise JsfError("a text is empty: it has no sentence.")
         parts = _batches(texts, "embedding texts")
         return _joined([self._texts(text_levels(part, self.vocabulary, self.limits)) for part in parts])
 
@@ -83,7 +85,10 @@ class EmbeddingScorer(ABC):
     def _viewed(self, video: Video | Clips) -> Viewed:
         if not isinstance(video, Clips):
             return self.features(video)
-        self.features(video.whole)
+        if not video.clips:
+            raise JsfError("a video has no clips.", "Give one or more, or the features alone.")
+        for features in (video.whole, *video.clips):
+            self.features(features)
         return video
 
     def score(self, video: Video | Clips, text: Text) -> float:

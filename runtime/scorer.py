@@ -37,7 +37,7 @@ class Scorer:
         self.bundle, self.task, self.vocabulary = bundle, bundle.manifest.task, bundle.vocabulary
         self._graphs = load_graphs(bundle, device, precision)
         self.description = self._graphs.description
-        self.extractor = bundle.manifest.extractor
+        self.extractor, self.feature_width = bundle.manifest.extractor, bundle.manifest.feature_width
 
     @classmethod
     def load(cls, bundle: Path | str | None = None, device: str = "auto", precision: str = "auto") -> "Scorer":

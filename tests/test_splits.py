@@ -10,6 +10,7 @@ import pytest
 
 from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
+from jsf.data.levels import Limits
 from jsf.data.paragraphs import Paragraph
 from jsf.data.sequence import FeatureSequence
 from jsf.data.task_names import EMBEDDING
@@ -36,7 +37,8 @@ def paragraphs(tmp_path: Path) -> Path:
 
 
 def scorer(task: str) -> Any:
-    return SimpleNamespace(task=task, vocabulary=SimpleNamespace(words=("dog", "runs")))
+    limits = Limits(hierarchical=True, frames=8, words=8, text_words=8, clips=4, segments=2)
+    return SimpleNamespace(task=task, limits=limits, vocabulary=SimpleNamespace(words=("dog", "runs")))
 
 
 def test_paragraphs_are_held_out_by_video(features: Path, paragraphs: Path) -> None:
@@ -57,10 +59,30 @@ def test_an_embedding_is_measured_by_retrieval_of_captions(features: Path, tmp_p
     table.write_text("video_id,sentence\n" + "".join(f"{row.video_id},{row.sentences[0]}\n" for row in ROWS))
     split, measured, _ = evaluation_split(features, table, None, None, None, "given", scorer(EMBEDDING))
     assert (split.rows, measured) == ([Caption(row.video_id, row.sentences[0]) for row in ROWS], "retrieval")
-    blanks = (None, None, "fill-in-the-blank", "given", scorer(EMBEDDING))
-    _, measured, protocol = evaluation_split(features, table, *blanks)
-    assert measured == "fill-in-the-blank"
-    assert protocol.endswith("made of its captions")
+
+
+@pytest.mark.parametrize(
+    ("trained", "task", "message"),
+    [
+        (EMBEDDING, "fill-in-the-blank", "an embedding fills no blanks"),
+        (EMBEDDING, "captioning", "a model for embedding is not measured by captioning"),
+        ("captioning", "retrieval", "a model for captioning is not measured by retrieval"),
+        (
+            "retrieval",
+            "recognition",
+            "a model for retrieval embeds no labels",
+        ),
+    ],
+)
+def test_a_measure_of_another_model_is_refused(features: Path, paragraphs: Path, trained, task, message) -> None:
+    with pytest.raises(JsfError, match=message):
+        evaluation_split(features, paragraphs, None, None, task, "given", scorer(trained))
+
+
+def test_more_clips_than_a_model_takes_are_refused(features: Path, paragraphs: Path) -> None:
+    with pytest.raises(JsfError, match="'v0' has 5 clips; this model takes 4") as refused:
+        evaluation_split(features, paragraphs, None, None, None, "uniform-5", scorer(EMBEDDING))
+    assert "--set clips=5" in refused.value.fix
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.checkpoint import Checkpoint, Model
 from jsf.training.recipe import CommonRecipe, Recipe
-from jsf.training.run import BEST, LAST, LOG
+
+BEST, LAST, LOG = "best.pt", "last.ckpt", "metrics.jsonl"
+"""What a run's folder holds."""
 
 RESERVED = {
     "callbacks",

@@ -23,7 +23,7 @@ class KeptFeatures:
         features = self._kept.get(video_id)
         if features is None:
             features = self.store.read(video_id)
-            self._room -= features.nbytes
-            if self._room >= 0:
+            if features.nbytes <= self._room:
                 self._kept[video_id] = features
+                self._room -= features.nbytes
         return features

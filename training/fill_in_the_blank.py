@@ -13,6 +13,7 @@ from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.evaluation.fill_in_the_blank import evaluate_fill_in_the_blank
 from jsf.models.config import JSFusionConfig
+from jsf.models.jsfusion import JSFusion
 from jsf.training.batches import Rows
 from jsf.training.examples import Batch, Examples, Pairs, tensors
 from jsf.training.recipe import Recipe
@@ -78,3 +79,21 @@ class BlankExamples(Examples):
         """The accuracy on the split's blanks."""
         result = evaluate_fill_in_the_blank(scorer, self.table, self.store)
         return {"accuracy": result.accuracy, "top5": result.top5, "score": result.accuracy}
+
+
+@torch.no_grad()
+def begin_as_words(model: JSFusion, scale: float) -> None:
+    """Sets the weights of D8 to the word vectors, scaled: the answer is then sought near what D7 says.
+
+    Raises:
+        JsfError: the model scores no words, or D7 is not as wide as a word vector.
+    """
+    weights = dict(model.matcher.head.d8.named_parameters())
+    answers, words = weights.get("linear.weight", weights.get("weight")), model.word_encoder.embedding.weight
+    assert answers is not None
+    if answers.shape != words.shape:
+        raise JsfError(
+            f"answer_vectors sets D8, {list(answers.shape)}, to the word vectors, {list(words.shape)}.",
+            "Make D1 and D7 as wide, of a model for fill-in-the-blank: --set joint=300 --set 'head=[64,64,300]'",
+        )
+    answers.copy_(scale * words)

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from jsf.data.errors import JsfError
 from jsf.models.checkpoint import Checkpoint
 from jsf.training.batches import BatchSource, ShuffledBatches
-from jsf.training.checks import check_same_run, make_folder
+from jsf.training.checks import BEST, LAST, LOG, check_same_run, make_folder
 from jsf.training.loop import TrainingLoop
 from jsf.training.recipe import CommonRecipe
-from jsf.training.run import BEST, LAST, LOG, BestCheckpoint, WholeFiles, stopped_early
+from jsf.training.run import BestCheckpoint, WholeFiles, stopped_early
 
 
 def fit(

@@ -61,6 +61,8 @@ class Recipe(CommonRecipe):
         alone: epochs of the alignment loss alone, before the first pair is matched.
         distill: weight of what the matcher's scores are to learn from the alignment: the order of all pairs of a batch.
         matched_frames: encoded frames of each video that are matched, one of each part of it; 0 matches all.
+        answer_vectors: of fill-in-the-blank, how many times the word vectors the rows of D8 begin as, so that words of
+            like meaning begin with like scores; 0 begins at random. D7 is then as wide as a word vector.
         candidates: sentences scored with each video of a question (L in the paper).
         margin: Delta of the ranking loss.
         both_directions: rank sentences for a video too.
@@ -73,6 +75,7 @@ class Recipe(CommonRecipe):
     alone: int = 0
     distill: float = 0.0
     matched_frames: int = 0
+    answer_vectors: float = 0.0
     candidates: int = 10
     margin: float = 10.0
     both_directions: bool = False

@@ -15,9 +15,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from jsf.data.errors import JsfError
 from jsf.data.files import replacing
 from jsf.models.checkpoint import Checkpoint
+from jsf.training.checks import BEST, LOG
 from jsf.training.loop import TrainingLoop
-
-BEST, LAST, LOG = "best.pt", "last.ckpt", "metrics.jsonl"
 
 
 class WholeFiles(TorchCheckpointIO):

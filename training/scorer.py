@@ -48,6 +48,7 @@ class CheckpointScorer:
     def __init__(self, model: JSFusion, vocabulary: Vocabulary, extractor: str = "") -> None:
         self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
         self.task: str = model.config.task
+        self.feature_width = model.config.feature_width
         self.device = next(model.parameters()).device
         self.description = f"PyTorch {torch.__version__} on {self.device.type}, fp32"
 

@@ -20,7 +20,7 @@ from jsf.training.checks import (
     resume_from,
 )
 from jsf.training.examples import Examples
-from jsf.training.fill_in_the_blank import BlankExamples
+from jsf.training.fill_in_the_blank import BlankExamples, begin_as_words
 from jsf.training.fit import fit
 from jsf.training.inputs import build_vocabulary, prepare
 from jsf.training.module import TrainingModule
@@ -88,5 +88,7 @@ def train(
     network = JSFusion(config)
     examples, held = (EXAMPLES[task](part, vocabulary, config, recipe) for part in (split, val))
     prepare(network.frame_encoder, network.word_encoder.embedding, split, vocabulary, recipe, word_vectors)
+    if recipe.answer_vectors:
+        begin_as_words(network, recipe.answer_vectors)
     loop = TrainingModule(network, recipe, vocabulary, examples, held, seed)
     return fit(out, loop, examples, split.store.extractor, last, options)

@@ -75,11 +75,14 @@ class HSEConfig:
         if self.pool not in get_args(Pool):
             raise JsfError(f"pool is {self.pool!r}, expected one of: {', '.join(get_args(Pool))}.")
         for name in (*STEPS, *WIDTHS):
-            if getattr(self, name) < 1:
-                raise JsfError(f"{name} is {getattr(self, name)}, expected 1 or more.")
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise JsfError(f"{name} is {getattr(self, name)!r}, expected a whole number, 1 or more.")
+        self.limits.check()
         for name in ("feature_dropout", "embedding_dropout", "output_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise JsfError(f"{name} is {getattr(self, name)}, expected 0 or more and below 1.")
+        if self.output_dropout > 0.5:
+            raise JsfError(f"output_dropout is {self.output_dropout}, expected at most 0.5.")  # states stay in [-2, 2]
         if self.segments > self.clips:
             raise JsfError(f"videos are cut into {self.segments} segments, and at most {self.clips} clips are kept.")
         if self.bidirectional and self.hidden % 2:

@@ -83,7 +83,7 @@ def train(
     root: RootOption = None,
     training: Annotated[str | None, typer.Option(help="MSR-VTT's training list: 9k or 7k.")] = None,
     task: TaskOption = "retrieval",
-    preset: Annotated[str, typer.Option(help="paper, official (the authors' code), or small (for a CPU).")] = "paper",
+    preset: Annotated[str, typer.Option(help="paper, official (the authors' code of JSFusion), or small.")] = "paper",
     model: Annotated[
         str, typer.Option(help="jsfusion; an embedding, hse or fse; or an ablation: " + ABLATIONS + ".")
     ] = "jsfusion",
@@ -123,15 +123,16 @@ def train(
 def evaluate(
     features: Annotated[Path | None, typer.Option(help="Features: an HDF5 file or a folder of .npz.")] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="A table of captions (video_id, sentence), questions or blanks.")
+        Path | None,
+        typer.Option(help="A table of captions (video_id, sentence), questions or blanks; or paragraphs.json."),
     ] = None,
     dataset: DatasetOption = None,
     root: RootOption = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="Default: what the table holds; of a data set, what the model was trained for. "
-            "recognition: the table's sentences are labels."
+            help="retrieval, multiple-choice, fill-in-the-blank, captioning, or recognition of labels; "
+            "default: what the table holds, or what the model was trained for."
         ),
     ] = None,
     clips: ClipsOption = "given",
@@ -140,16 +141,16 @@ def evaluate(
     ] = None,
     train_features: Annotated[Path | None, typer.Option(help="Their features; default: --features.")] = None,
     incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Show only the first 25, 50, 75 % of videos and paragraphs.")
+        bool, typer.Option("--incomplete", help="Show only the first quarter, half, ... of videos and paragraphs.")
     ] = False,
-    picture: Annotated[Path | None, typer.Option(help="The picture of --incomplete: curve.png.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw --incomplete, which it implies: curve.png.")] = None,
     ckpt: Annotated[Path | None, typer.Option(help="A checkpoint, instead of a bundle.")] = None,
     bundle: BundleOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Measure a model: recall and ranks both ways, or the accuracy of its choices or of the words it fills in."""
+    """Measure a model: recall and ranks both ways, or how often its choices, words, labels or captions are right."""
     from jsf.verbs.caption import show_captioning
     from jsf.verbs.evaluate import open_scorer, show_evaluation
     from jsf.verbs.incomplete import show_incomplete

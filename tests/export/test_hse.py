@@ -72,12 +72,12 @@ def test_the_manifest_tells_what_the_model_takes(exported):
 def test_the_graphs_have_the_names_the_types_and_the_shapes_of_the_runtime(exported):
     checkpoint, bundle = exported
     ends = {
-        "video_encoder": {"features": ("float32", ("B", 6, 7)), "lengths": ("int32", ("B",))},
-        "text_encoder": {"words": ("int32", ("B", 9)), "lengths": ("int32", ("B",))},
+        "video_encoder": {"features": ("float32", ("E", 6, 7)), "lengths": ("int32", ("E",))},
+        "text_encoder": {"words": ("int32", ("E", 9)), "lengths": ("int32", ("E",))},
     }
     if checkpoint.hse.config.hierarchical:
-        ends["video_encoder"] |= {"clips": ("float32", ("B", 3, 6, 7)), "clip_lengths": ("int32", ("B", 3))}
-        ends["text_encoder"] |= {"sentences": ("int32", ("B", 3, 4)), "sentence_lengths": ("int32", ("B", 3))}
+        ends["video_encoder"] |= {"clips": ("float32", ("E", 3, 6, 7)), "clip_lengths": ("int32", ("E", 3))}
+        ends["text_encoder"] |= {"sentences": ("int32", ("E", 3, 4)), "sentence_lengths": ("int32", ("E", 3))}
     for precision, kind in (("fp32", "float32"), ("fp16", "float16")):
         for name, inputs in ends.items():
             graph = OnnxRuntimeGraph(bundle.graph(precision, name))
@@ -130,7 +130,7 @@ def test_engines_are_built_of_both_encoders_in_the_precision_asked_for(exported,
             most = {"video_encoder": 4, "text_encoder": 2}[name] if precision == "fp16" else 0
             assert sidecar.layers.get(other, 0) <= most
             inputs = json.loads(engine.with_suffix(".json").read_text())["inputs"]
-            places = {"video_encoder": ("clips", ["B", 3, 6, 7]), "text_encoder": ("sentences", ["B", 3, 4])}[name]
+            places = {"video_encoder": ("clips", ["E", 3, 6, 7]), "text_encoder": ("sentences", ["E", 3, 4])}[name]
             assert inputs[places[0]]["shape"] == places[1]
     assert capfd.readouterr().out == ""  # it is for what `--json` prints
 

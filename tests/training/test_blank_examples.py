@@ -1,5 +1,7 @@
 """What fill-in-the-blank trains on: sentences with a blank, their answers, and the video of each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,9 @@ from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
 from jsf.data.split import Split
 from jsf.data.vocabulary import BLANK_ID, Vocabulary
+from jsf.models.jsfusion import JSFusion
 from jsf.models.presets import preset
-from jsf.training.fill_in_the_blank import ALIKE, BlankExamples
+from jsf.training.fill_in_the_blank import ALIKE, BlankExamples, begin_as_words
 from jsf.training.recipe import Recipe
 
 VOCABULARY = Vocabulary((BLANK, "a", "b", "c", "d"))
@@ -92,3 +95,13 @@ def test_blanks_of_like_lengths_share_a_batch_and_batches_stay_shuffled(of, seed
 def test_answers_that_are_all_unknown_are_refused(of):
     with pytest.raises(JsfError, match="none of the answers of 2 blanks is in the vocabulary"):
         of([Blank("v1", f"{BLANK} b", "x"), Blank("v2", BLANK, "y")])
+
+
+def test_answers_begin_as_the_word_vectors():
+    config = preset("small", "fill-in-the-blank", 7, 9)
+    model = JSFusion(replace(config, joint=16, word_width=16, head=(8, 8, 16)))
+    begin_as_words(model, 2.0)
+    assert torch.equal(model.matcher.head.d8.weight, 2 * model.word_encoder.embedding.weight)
+    with pytest.raises(JsfError, match=r"answer_vectors sets D8, \[9, 64\], to the word vectors, \[9, 300\]") as found:
+        begin_as_words(JSFusion(config), 2.0)
+    assert "joint=300" in found.value.fix

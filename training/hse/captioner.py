@@ -19,7 +19,7 @@ from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.beam_search import END
 from jsf.models.hse.captioner import Captioner
 from jsf.runtime.features import Video, model_features
-from jsf.training.hse.examples import cropped
+from jsf.training.hse.cropped import cropped
 from jsf.training.scorer import on_device, scoring
 
 AT_ONCE = 32
@@ -43,7 +43,7 @@ class CheckpointCaptioner:
 
     def __init__(self, model: Captioner, vocabulary: Vocabulary, extractor: str = "") -> None:
         self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
-        self.segments = model.config.segments
+        self.segments, self.feature_width = model.config.segments, model.config.embedding.feature_width
         self.device = next(model.parameters()).device
         self.description = f"PyTorch {torch.__version__} on {self.device.type}, fp32"
 

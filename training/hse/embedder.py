@@ -12,6 +12,7 @@ from jsf.data.vocabulary import Vocabulary
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.hse import HSE
 from jsf.runtime.embedding import EmbeddingScorer
+from jsf.training.hse.cropped import cropped
 from jsf.training.scorer import on_device, scoring
 
 
@@ -43,6 +44,6 @@ class CheckpointEmbedder(EmbeddingScorer):
 
     def _run(self, encoder: nn.Module, levels: Levels) -> npt.NDArray[np.float32]:
         with scoring(self.model):
-            embedded = encoder(*(torch.from_numpy(array).to(self.device) for array in levels.arrays))
+            embedded = encoder(*(array.to(self.device) for array in cropped(levels)))
         found: npt.NDArray[np.float32] = embedded.float().cpu().numpy()
         return found

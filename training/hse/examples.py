@@ -12,13 +12,15 @@ from jsf.data.captions import Caption
 from jsf.data.clips import Clips
 from jsf.data.errors import JsfError
 from jsf.data.levels import Levels, Limits, Viewed, text_levels, video_levels
-from jsf.data.paragraphs import Paragraph
+from jsf.data.paragraphs import Paragraph, check_clips
 from jsf.data.sequence import sample_steps
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
+from jsf.evaluation.inputs import distinct
 from jsf.training.batches import Rows
 from jsf.training.features import KeptFeatures
 from jsf.training.hard_captions import beside_neighbours, exchange
+from jsf.training.hse.cropped import cropped
 from jsf.training.hse.recipe import HSERecipe
 
 
@@ -30,12 +32,14 @@ class HSEBatch(NamedTuple):
         texts: words [S, M], lengths [S]; in HSE sentences [S, K', M'] and their lengths [S, K'].
         wrong: [B, S] bool, where a text is about another video.
         paired: [B] bool, where clip k is what sentence k tells of.
+        clip_ids: [C], of all clips in order, equal for the same span of the same video.
     """
 
     videos: tuple[Tensor, ...]
     texts: tuple[Tensor, ...]
     wrong: Tensor
     paired: Tensor
+    clip_ids: Tensor
 
 
 class HSEExamples:
@@ -46,8 +50,9 @@ class HSEExamples:
     """
 
     def __init__(self, split: Split, vocabulary: Vocabulary, limits: Limits, recipe: HSERecipe) -> None:
-        self.rows = as_texts(split.rows, limits.hierarchical)
+        self.rows = as_paragraphs(split.rows, limits.hierarchical)
         self.vocabulary, self.limits, self.recipe = vocabulary, limits, recipe
+        check_clips(self.rows, limits)
         self.video_ids = np.array([row.video_id for row in self.rows])
         self.words, self.lengths = vocabulary.encode_batch([row.sentence for row in self.rows], limits.text_words)
         self._features = KeptFeatures(split.store)
@@ -74,12 +79,15 @@ class HSEExamples:
             count = 1 + len(exchanged)
             texts = Levels(np.vstack([texts.whole, *exchanged]), np.tile(texts.lengths, count))
         paired = np.array([row.paired for row in chosen])
-        return HSEBatch(cropped(videos), cropped(texts), torch.from_numpy(wrong), torch.from_numpy(paired))
+        spans = [(row.video_id, *span) for row in chosen for span in row.spans[: self.limits.clips]]
+        _, clip_ids = distinct(spans)
+        of_pairs = (torch.from_numpy(array) for array in (wrong, paired, clip_ids))
+        return HSEBatch(cropped(videos), cropped(texts), *of_pairs)
 
     def _video(self, row: Paragraph, random: np.random.Generator) -> Viewed:
         """A row's video with its clips; of what is longer than the model takes other steps each time."""
         features = self._features.read(row.video_id)
-        video = Clips.of(features, row.spans)
+        video = Clips.of(features, row.spans, row.seen)
         if not self.recipe.jitter:
             return video
         draw = [each[sample_steps(len(each), self.limits.frames, random)] for each in (video.whole, *video.clips)]
@@ -94,7 +102,7 @@ def _true(copies: npt.NDArray[np.int32], texts: npt.NDArray[np.int32], ids: npt.
     return found
 
 
-def as_texts(rows: Sequence[Any], hierarchical: bool) -> list[Paragraph]:
+def as_paragraphs(rows: Sequence[Any], hierarchical: bool) -> list[Paragraph]:
     """Captions as paragraphs of one sentence, and paragraphs as they are.
 
     Raises:
@@ -112,12 +120,3 @@ def as_texts(rows: Sequence[Any], hierarchical: bool) -> list[Paragraph]:
         )
     whole = ((0.0, 1.0),)
     return [row if isinstance(row, Paragraph) else Paragraph(row.video_id, (row.sentence,), whole) for row in rows]
-
-
-def cropped(levels: Levels) -> tuple[Tensor, ...]:
-    """A batch as tensors, without the steps and the places that none of its members has."""
-    arrays: list[npt.NDArray[Any]] = [levels.whole[:, : levels.lengths.max()], levels.lengths]
-    if levels.parts is not None and levels.part_lengths is not None:
-        lengths = levels.part_lengths[:, : (levels.part_lengths > 0).sum(1).max()]
-        arrays += [levels.parts[:, : lengths.shape[1], : lengths.max()], lengths]
-    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)

@@ -10,7 +10,7 @@ from jsf.models.hse.decoder import Decoder
 from jsf.models.hse.hse import HSE
 from jsf.models.hse.tower import Levels
 from jsf.training.hse.embedder import CheckpointEmbedder
-from jsf.training.hse.examples import HSEBatch, as_texts
+from jsf.training.hse.examples import HSEBatch, as_paragraphs
 from jsf.training.hse.losses import cosines, matching, set_scores
 from jsf.training.hse.recipe import HSERecipe
 from jsf.training.loop import TrainingLoop
@@ -49,11 +49,12 @@ class HSEModule(TrainingLoop):
     def validate(self) -> dict[str, float]:
         """As `jsf evaluate`."""
         embedder = CheckpointEmbedder(self.model, self.vocabulary)
-        return metrics(evaluate_paragraphs(embedder, as_texts(self.val.rows, hierarchical=False), self.val.store))
+        return metrics(evaluate_paragraphs(embedder, as_paragraphs(self.val.rows, hierarchical=False), self.val.store))
 
     def decayed(self, step: int) -> float:
         """A tenth after every ten epochs."""
-        return float(FALL ** (self.current_epoch // FALLS_EVERY))
+        epoch = step * self.recipe.epochs // int(self.trainer.estimated_stepping_batches)
+        return float(FALL ** (epoch // FALLS_EVERY))
 
     def training_step(self, batch: HSEBatch) -> Tensor:
         """The sum of the losses of every level, as the recipe weighs them."""
@@ -92,7 +93,8 @@ class HSEModule(TrainingLoop):
         text = torch.unique(batch.texts[2][sentence_there], dim=0, return_inverse=True)[1]
         row = clip_there.nonzero()[:, 0]
         shared = ~batch.wrong[row][:, row] & (row[:, None] != row)  # other rows may show the same clips
-        return self._level(clips, sentences, (text[:, None] != text) & ~shared)
+        same_clip = batch.clip_ids[:, None] == batch.clip_ids
+        return self._level(clips, sentences, (text[:, None] != text) & ~shared & ~same_clip)
 
     def _reconstruction(self, videos: Levels, texts: Levels, batch: HSEBatch) -> Tensor:
         """How far the parts, and the steps of the parts, lie from what is made of the level above."""

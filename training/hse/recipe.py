@@ -1,5 +1,6 @@
 """Recipes of HSE and FSE. A recipe is data, like the preset of the model that it trains."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -30,6 +31,7 @@ class HSERecipe(CommonRecipe):
     batch: int = 64
     learning_rate: float = 1e-3
     l2: float = 0.0
+    clip: float = 0.0
     loss: Loss = "hinge"
     average: bool = False
     temperature: float = 0.05
@@ -55,6 +57,7 @@ _SMALL: dict[str, Any] = {
     "jitter": True,
     "standardize": True,
     "min_count": 1,
+    "clip": 5.0,
     "loss": "contrastive",
     "within": 0.0,
 }
@@ -63,8 +66,18 @@ RECIPES: dict[str, HSERecipe] = {"paper": HSERecipe(min_count=1), "small": HSERe
 """Preset -> recipe. Source: the authors' code (HSE), tau = 5e-4."""
 
 
-def check_recipe(recipe: HSERecipe, hierarchical: bool) -> None:
-    """Raises JsfError for a recipe that cannot be followed."""
+OF_LEVELS = {"context", "low", "weak", "reconstruct_high", "reconstruct_low", "words"}
+"""Settings of the recipe and of the model that have no part in a flat one; a captioner takes its clips and segments."""
+
+
+def check_recipe(recipe: HSERecipe, hierarchical: bool, settings: Iterable[str]) -> None:
+    """Raises JsfError for a recipe that cannot be followed, or `settings` that would do nothing."""
+    without = {"average"} if recipe.loss == "contrastive" else {"temperature"}
+    if unused := sorted(set(settings) & (without if hierarchical else without | OF_LEVELS)):
+        raise JsfError(
+            f"{', '.join(unused)} has no part in {'hse' if hierarchical else 'fse'} with the loss '{recipe.loss}'.",
+            "Leave it out.",
+        )
     check_numbers(recipe)
     if recipe.temperature <= 0:
         raise JsfError(f"temperature is {recipe.temperature}, expected more than 0.")

@@ -9,12 +9,12 @@ from lightning import seed_everything
 from jsf.data.errors import JsfError
 from jsf.data.split import Split
 from jsf.models.checkpoint import Checkpoint
-from jsf.models.hse.config import HSEConfig
+from jsf.models.hse.config import MODELS, HSEConfig
 from jsf.models.hse.config import preset as model_preset
 from jsf.models.hse.hse import HSE
 from jsf.training.checks import check_options, check_same_features, resume_from
 from jsf.training.fit import fit
-from jsf.training.hse.examples import HSEExamples, as_texts
+from jsf.training.hse.examples import HSEExamples, as_paragraphs
 from jsf.training.hse.module import HSEModule
 from jsf.training.hse.recipe import RECIPES, HSERecipe, check_recipe
 from jsf.training.inputs import build_vocabulary, prepare
@@ -53,6 +53,8 @@ def train_embedding(
     Raises:
         JsfError: the data, the preset or the options are wrong, or `out` holds a run and `resume` is not set.
     """
+    if model not in MODELS:
+        raise JsfError(f"there is no embedding '{model}', expected one of: {', '.join(MODELS)}.")
     last = resume_from(out, resume)
     options = dict(trainer_options or {})
     check_options(options)
@@ -60,11 +62,11 @@ def train_embedding(
         raise JsfError(f"there is no preset '{preset}' of {model}, expected one of: {', '.join(RECIPES)}.")
     for_recipe, for_model = sorted_settings(settings or {}, HSERecipe, names(HSEConfig) - FIXED)
     recipe = overridden(RECIPES[preset], for_recipe)
-    check_recipe(recipe, hierarchical=model == "hse")
+    check_recipe(recipe, model == "hse", settings or {})
     width = check_same_features(split, val)
     vocabulary = build_vocabulary(split, recipe, word_vectors)
     config = overridden(model_preset(preset, model, width, len(vocabulary)), for_model)
-    as_texts(val.rows, config.hierarchical)
+    as_paragraphs(val.rows, config.hierarchical)  # refused now, not after the first epoch
     seed_everything(seed, verbose=False)
     network = HSE(config)
     examples = HSEExamples(split, vocabulary, config.limits, recipe)

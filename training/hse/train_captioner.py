@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from lightning import seed_everything
 
+from jsf.data.clips import WHOLE
 from jsf.data.errors import JsfError
-from jsf.data.narrations import WHOLE, narrations
+from jsf.data.narrations import narrations
 from jsf.data.split import Split
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.captioner import Captioner, CaptionerConfig
 from jsf.models.hse.captioner import preset as model_preset
-from jsf.training.checks import check_numbers, check_options, check_same_features, resume_from
+from jsf.training.checks import BEST, check_numbers, check_options, check_same_features, resume_from
 from jsf.training.fit import fit
 from jsf.training.hse.captioner import CheckpointCaptioner
 from jsf.training.hse.captioning import CaptionExamples, CaptioningModule
 from jsf.training.inputs import build_vocabulary, prepare
 from jsf.training.recipe import CommonRecipe, names, overridden, sorted_settings
-from jsf.training.run import BEST
 from jsf.training.scorer import on_device
 
 FIXED = {"preset", "embedding", "vocabulary_size"}

@@ -116,7 +116,7 @@ def _extract(splits: Iterable[str], clips: Path, features: Path) -> None:
 
 
 def _train(clips: Path, features: Path, run: Path, seed: int) -> None:
-    from jsf.training.run import LOG
+    from jsf.training.checks import LOG
     from jsf.training.train import train
 
     # The small preset's tensors are too small to share: a second thread brings little, and on a busy machine it costs.
@@ -130,7 +130,7 @@ def _train(clips: Path, features: Path, run: Path, seed: int) -> None:
 def _export(out: Path, report: Report) -> None:
     from jsf.export.bundle import export_bundle
     from jsf.models.checkpoint import Checkpoint
-    from jsf.training.run import BEST
+    from jsf.training.checks import BEST
 
     bundle = export_bundle(Checkpoint.load(out / "run" / BEST), out / "bundle", default_extractor())
     report.parity = bundle.manifest.parity

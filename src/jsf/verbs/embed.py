@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.captions import Caption
+from jsf.data.clips import WHOLE
 from jsf.data.datasets.tasks import as_texts
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
@@ -56,7 +57,7 @@ def show_embeddings(
         found = embed_rows(embedder, rows, store)
     else:
         ids = store.ids()
-        videos = embed_videos(embedder, [(video_id, ()) for video_id in ids], store)
+        videos = embed_videos(embedder, [(video_id, (), WHOLE) for video_id in ids], store)
         found = Embeddings(ids, videos, [], np.zeros((0, videos.shape[1]), np.float32))
     if out:
         save(found, out)

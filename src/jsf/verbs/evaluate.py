@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ EVALUATIONS: dict[str, Callable[..., Retrieval | Accuracy]] = {
 """By task; retrieval by an embedding sees videos whole, or their clips."""
 
 
+SCORERS = {
+    EMBEDDING: ("jsf.training.hse.embedder", "CheckpointEmbedder"),
+    CAPTIONING: ("jsf.training.hse.captioner", "CheckpointCaptioner"),
+}
+"""What scores with a checkpoint that is not JSFusion's, by its task; imported when it is needed."""
+
+
 def open_scorer(ckpt: Path | None, bundle: Path | None, device: str, precision: str) -> Any:
     """The scorer or the embedder of a checkpoint or of a bundle, or a checkpoint's captioner.
 
@@ -40,15 +48,12 @@ def open_scorer(ckpt: Path | None, bundle: Path | None, device: str, precision: 
         return load_scorer(bundle, device, precision)
     require("torch", "train")
     from jsf.models.checkpoint import Checkpoint
-    from jsf.training.hse.captioner import CheckpointCaptioner
-    from jsf.training.hse.embedder import CheckpointEmbedder
-    from jsf.training.scorer import CheckpointScorer, on_device
+    from jsf.training.scorer import on_device
 
     checkpoint = Checkpoint.load(ckpt)
-    kinds: dict[str, Any] = {EMBEDDING: CheckpointEmbedder, CAPTIONING: CheckpointCaptioner}
+    module, name = SCORERS.get(checkpoint.model.config.task, ("jsf.training.scorer", "CheckpointScorer"))
     model = on_device(checkpoint.model, ckpt, device, precision)
-    kind = kinds.get(model.config.task, CheckpointScorer)
-    return kind(model, checkpoint.vocabulary, checkpoint.extractor)
+    return getattr(import_module(module), name)(model, checkpoint.vocabulary, checkpoint.extractor)
 
 
 def check_embeds(scorer: Any) -> None:
@@ -66,8 +71,6 @@ def show_evaluation(scorer: Any, split: Split, task: str, protocol: str, json: b
     Raises:
         JsfError: the model is not for the task, or a video has no features.
     """
-    if (scorer.task, task) == (EMBEDDING, "fill-in-the-blank"):
-        raise JsfError("an embedding fills no blanks.", "Name a model that does: jsf train --task fill-in-the-blank")
     note(f"scoring with {scorer.description}")
     kind = EMBEDDING if (scorer.task, task) == (EMBEDDING, "retrieval") else task
     result = EVALUATIONS[kind](scorer, split.rows, split.store)

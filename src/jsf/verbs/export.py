@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
+from jsf.data.task_names import CAPTIONING
 from jsf.extraction import DEFAULT, Extractor, default_extractor
 from jsf.runtime.bundle import default_bundle, graph_path
 from jsf.verbs.output import note, print_json, print_table
@@ -21,6 +22,10 @@ def show_export(ckpt: Path, out: Path | None, json: bool) -> None:
     from jsf.models.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(ckpt)
+    if checkpoint.model.config.task == CAPTIONING:
+        raise JsfError(
+            "a captioner is not exported: it runs with PyTorch.", "Run it: jsf caption VIDEO --ckpt " + str(ckpt)
+        )
     bundle = export_bundle(checkpoint, out or default_bundle(), find_extractor(checkpoint.extractor))
     sizes = {name: graph_path(bundle.root, "fp32", name).stat().st_size for name in bundle.manifest.parity}
     if json:

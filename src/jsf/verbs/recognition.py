@@ -29,19 +29,22 @@ def show_recognition(embedder: Any, split: Split, train: Split | None, protocol:
         require("sklearn", "analysis")
     note(f"embedding with {embedder.description}")
     note_unknown(embedder.vocabulary, list(dict.fromkeys(caption.sentence for caption in captions)))
+    trained = ""
     results = {"zero-shot": evaluate_recognition(embedder, captions, split.store)}
     if train:
         labelled = as_captions(train.rows, "the table of --train-captions")
         videos, rows = embed_labelled(embedder, labelled, train.store)
         classifier = train_classifier(videos[rows], [caption.sentence for caption in labelled])
-        protocol += f"; classifier trained on {describe(labelled)}"
+        trained = f", trained on {describe(labelled)}"
         results["classifier"] = evaluate_classifier(classifier, embedder, captions, split.store)
     if json:
         found = {name: numbers(result) for name, result in results.items()}
-        print_json({"task": RECOGNITION, "protocol": protocol, "backend": embedder.description, **found})
+        about = {"protocol": protocol + (trained and f"; classifier{trained}")}
+        print_json({"task": RECOGNITION, **about, "backend": embedder.description, **found})
         return
     for name, result in results.items():
-        print_accuracy(result, f"{RECOGNITION}, {name}: {protocol}; {result.labels:,} labels")
+        how = name + (trained if name == "classifier" else "")
+        print_accuracy(result, f"{RECOGNITION}, {how}: {protocol}; {result.labels:,} labels")
 
 
 def classifier_split(features: Path | None, captions: Path | None, task: str, split: Split) -> Split | None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jsf.data.captions import Caption
-from jsf.data.datasets import Dataset, open_dataset
+from jsf.data.datasets import PARAGRAPHS, Dataset, open_dataset
 from jsf.data.datasets.dataset import describe
 from jsf.data.datasets.tasks import as_rows
 from jsf.data.errors import JsfError
-from jsf.data.paragraphs import Paragraph, uniform, with_proposals
+from jsf.data.paragraphs import Paragraph, check_clips, uniform, with_proposals
 from jsf.data.questions import Question
 from jsf.data.split import Split, hold_out
 from jsf.data.store import open_features
@@ -83,19 +83,40 @@ def evaluation_split(
     known = (*TASKS, RECOGNITION, CAPTIONING)
     if task and task not in known:
         raise JsfError(f"there is no task '{task}'.", f"Choose one of: {', '.join(known)}")
+    _check_measure(task, scorer.task, dataset)
     trained = "retrieval" if scorer.task == EMBEDDING else scorer.task
     if found := named_dataset(dataset, root, _rows_for(task or trained, scorer)):
         if features or captions:
             raise JsfError("--dataset has features and tables of its own.", "Leave out --features and --captions.")
-        return _cut(found.test, clips), task or trained, found.protocol + _said(clips)
+        return _seen(_cut(found.test, clips), scorer), task or trained, found.protocol + _said(clips)
     if not (features and captions):
         raise JsfError("nothing to measure on was named.", "Give --features and --captions, or --dataset and --root.")
     table = read_rows(captions)
     task = task or _task(table[0], trained)
     rows = as_rows(table, _rows_for(task, scorer), set(scorer.vocabulary.words), str(captions))
     made = "" if type(rows[0]) is type(table[0]) else ", made of its captions"
-    split = _cut(Split(open_features(features), rows), clips)
+    split = _seen(_cut(Split(open_features(features), rows), clips), scorer)
     return split, task, f"{captions.name}: {describe(rows)}{made}{_said(clips)}"
+
+
+def _check_measure(task: str | None, trained: str, dataset: str | None) -> None:
+    """Raises JsfError for a measure that a model of another task has no part in."""
+    if task and (CAPTIONING in (task, trained) and task != trained):
+        raise JsfError(f"a model for {trained} is not measured by {task}.", "Leave out --task, or name another model.")
+    if task == RECOGNITION and (trained != EMBEDDING or dataset in PARAGRAPHS):
+        what = f"{dataset} has paragraphs" if trained == EMBEDDING else f"a model for {trained} embeds no labels"
+        raise JsfError(
+            f"recognition is of labels, by an embedding: {what}.", "Name a table video_id,label, and an fse."
+        )
+    if task == FILLS and trained == EMBEDDING:
+        raise JsfError("an embedding fills no blanks.", "Name a model that does: jsf train --task fill-in-the-blank")
+
+
+def _seen(split: Split, scorer: Any) -> Split:
+    """The split; raises JsfError where an embedding does not take all of the clips that were asked for."""
+    if scorer.task == EMBEDDING:
+        check_clips([row for row in split.rows if isinstance(row, Paragraph)], scorer.limits)
+    return split
 
 
 def _said(clips: str) -> str:

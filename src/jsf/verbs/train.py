@@ -65,6 +65,8 @@ def rows_for(task: str, model: str, start: Path | None) -> str:
             "--task captioning and --start go together: a captioner tells of what a trained embedding sees.",
             "For example: jsf train --task captioning --start hse/best.pt --features F --captions C -o RUN",
         )
+    if task == CAPTIONING and model != "jsfusion":
+        raise JsfError("--model has no part in captioning: --start names the embedding.", "Leave it out.")
     if model in EMBEDDINGS and task not in ("retrieval", CAPTIONING):
         raise JsfError(f"{model} embeds videos and texts; it is not trained for {task}.", "Leave out --task.")
     return EMBEDDING if model in EMBEDDINGS or task == CAPTIONING else task

@@ -221,8 +221,8 @@ def test_presets_have_the_authors_sizes(name, model):
     ("fields", "message"),
     [
         ({"pool": "mean"}, "pool is 'mean', expected one of: max, last, attention"),
-        ({"hidden": 0}, "hidden is 0, expected 1 or more"),
-        ({"frames": -1}, "frames is -1, expected 1 or more"),
+        ({"hidden": 0}, "hidden is 0, expected a whole number, 1 or more"),
+        ({"frames": -1}, "frames is -1, expected a whole number, 1 or more"),
         ({"segments": 0}, "segments is 0"),
         ({"segments": 11}, "videos are cut into 11 segments, and at most 10 clips are kept"),
         ({"output_dropout": 1.0}, "output_dropout is 1.0, expected 0 or more and below 1"),

@@ -54,8 +54,8 @@ PARAGRAPHS = [
 def test_a_batch_holds_whole_and_parts(examples_of):
     batch = examples_of(PARAGRAPHS).stack(np.array([1, 0, 2]), RANDOM)
     whole, lengths, clips, clip_lengths = batch.videos
-    assert lengths.tolist() == [5, 4, 6]  # steps 1 to 5 of v1, all of v0, and six of the 20 of v2
-    assert whole.shape == (3, 6, 2) and whole[0, :5, 0].tolist() == [1, 2, 3, 4, 5] and not whole[0, 5].any()
+    assert lengths.tolist() == [6, 4, 6]  # six of the 9 steps of v1, all of v0, and six of the 20 of v2
+    assert whole.shape == (3, 6, 2) and whole[0, :, 0].tolist() == [0, 1, 3, 4, 6, 7] and not whole[1, 4:].any()
     assert whole[2, :, 0].tolist() == [0, 3, 6, 10, 13, 16]
     assert clip_lengths.tolist() == [[5, 0, 0], [2, 2, 0], [2, 6, 2]]  # the fourth clip is past the limit
     assert clips[1, :2, :2, 0].tolist() == [[0, 1], [2, 3]]
@@ -68,7 +68,7 @@ def test_a_batch_holds_whole_and_parts(examples_of):
 
 def test_a_batch_is_cropped_to_what_it_holds(examples_of):
     batch = examples_of(PARAGRAPHS).stack(np.array([1, 3]), RANDOM)
-    assert [tuple(array.shape) for array in batch.videos] == [(2, 5, 2), (2,), (2, 1, 5, 2), (2, 1)]
+    assert [tuple(array.shape) for array in batch.videos] == [(2, 6, 2), (2,), (2, 1, 5, 2), (2, 1)]
     assert [tuple(array.shape) for array in batch.texts] == [(2, 1), (2,), (2, 1, 1), (2, 1)]
 
 
@@ -83,7 +83,7 @@ def test_a_flat_model_sees_captions_and_paragraphs_as_wholes(examples_of):
         batch = examples_of(rows, FLAT).stack(np.array([0, 1]), RANDOM)
         assert [len(side) for side in (batch.videos, batch.texts)] == [2, 2]
         assert batch.videos[1][0] == 4
-    assert batch.videos[1].tolist() == [4, 5]
+    assert batch.videos[1].tolist() == [4, 6]
 
 
 def test_a_paragraph_without_known_clips_is_not_paired(examples_of):
@@ -152,3 +152,9 @@ def test_neighbours_follow_the_text_whose_words_they_share(examples_of):
     pairs = beside.order(shuffled).reshape(-1, 2)
     assert sorted(pairs.ravel()) == [0, 1, 2, 3, 4, 5]
     assert all(abs(first - second) == 3 for first, second in pairs)
+
+
+def test_clips_of_the_same_span_are_known_as_the_same(examples_of):
+    twice = Paragraph("v0", ("red", "blue", "green"), (HALVES[0], HALVES[0], HALVES[1]))
+    batch = examples_of([twice, PARAGRAPHS[3]]).stack(np.array([0, 1]), RANDOM)
+    assert batch.clip_ids.tolist() == [0, 0, 1, 1]  # v0's second half is in both rows

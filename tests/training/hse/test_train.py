@@ -139,7 +139,7 @@ def test_the_learning_rate_falls_every_ten_epochs_as_the_authors(stories, tmp_pa
     rates = []
     monkeypatch.setattr("jsf.training.hse.module.FALLS_EVERY", 2)
     monkeypatch.setattr(
-        "jsf.training.hse.module.HSEModule.on_train_batch_end",
+        "jsf.training.hse.module.HSEModule.on_before_optimizer_step",
         lambda self, *_: rates.append((self.current_epoch, self.optimizers().param_groups[0]["lr"])),
     )
     train_embedding(**stories, out=tmp_path / "run", settings={**BRIEF, "batch": 30, "epochs": 5})
@@ -207,7 +207,8 @@ def replaced(row, split):
         ({"settings": {"hidden": "wide"}}, "hidden is 'wide', expected a whole number", ""),
         ({"settings": {"pool": "mean"}}, "pool is 'mean', expected one of: max, last, attention", ""),
         ({"settings": {"loss": "triplet"}}, "loss is 'triplet', expected one of: hinge, hardest, contrastive", ""),
-        ({"settings": {"temperature": 0}}, "temperature is 0, expected more than 0", ""),
+        ({"settings": {"loss": "contrastive", "temperature": 0}}, "temperature is 0, expected more than 0", ""),
+        ({"settings": {"temperature": 0.1}}, "temperature has no part in hse with the loss 'hinge'", ""),
         ({"settings": {"within": -1.0}}, "within is -1.0, expected 0 or more", ""),
         ({"settings": {"epochs": 0}}, "epochs is 0, expected 1 or more", ""),
         ({"settings": {"clips": 1, "segments": 2}}, "videos are cut into 2 segments, and at most 1 clips", ""),
