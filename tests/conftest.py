@@ -135,7 +135,7 @@ def tiny_bundle(tiny_checkpoint, tmp_path_factory) -> Path:
 def traced(monkeypatch, tiny_bundle):
     """Takes graphs from the tiny bundle instead of tracing them again, which is the slow part of an export."""
 
-    from jsf.export import bundle as export_module
+    from jsf.export import graphs as export_module
     from jsf.runtime.bundle import graph_path
 
     def copy(name):

@@ -162,7 +162,7 @@ class TestScore:
         assert set(re.findall(r"│ (\w+\.npz)", shown.out)) == {"v0.npz", "v1.npz"}
         assert "error: 3 of 5 videos could not be scored:\n" in shown.err
         assert "  gone.npz: gone.npz does not exist." in shown.err
-        assert "  narrow.npz: narrow.npz has features 7 wide; this bundle takes 12." in shown.err
+        assert "  narrow.npz: narrow.npz has features 7 wide; the model takes 12." in shown.err
         assert "  other.npz: other.npz was extracted by 'toy 2'" in shown.err
 
         shown = jsf("score", *videos, SENTENCE, "--json")
@@ -467,7 +467,7 @@ REFUSALS = {
     "no such id": ("score features.h5#v9 red", "features.h5 has no features of 'v9'; it holds 3 videos", ""),
     "a store without id": ("score features.h5 red", "features.h5 holds 3 videos", "features.h5#v0"),
     "a text as features": ("score text.npz red", "text.npz is not a feature sequence", "jsf extract"),
-    "another width": ("score narrow.npz red", "narrow.npz has features 7 wide; this bundle takes 12", "jsf extract"),
+    "another width": ("score narrow.npz red", "narrow.npz has features 7 wide; the model takes 12", "jsf extract"),
     "another extractor": ("score other.npz red", "other.npz was extracted by 'toy 2'", "jsf extract VIDEO --bundle"),
     "a video file without extractor": ("score clip.mp4 red", "has no extractor: its model was", "with that extractor"),
     "an empty sentence": ("score v0.npz ''", "the sentence '' has no words", ""),

@@ -156,7 +156,7 @@ def test_a_video_file_with_a_checkpoint(jsf, video, extractor, tiny_model, tmp_p
 def test_a_video_file_by_another_extractor_is_refused(jsf, video, extractor, tiny_checkpoint):
     shown = jsf(video, SENTENCE, "-o", "map.png", "--ckpt", tiny_checkpoint)
     assert shown.status == 1
-    assert f"video.mp4 was extracted by '{extractor}'; the model was trained on 'toy 1'" in shown.err
+    assert f"video.mp4 was extracted by '{extractor}'; the model was trained on features of 'toy 1'" in shown.err
 
 
 def test_a_video_file_needs_an_extractor_in_the_bundle(jsf, video):

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
-from jsf.export import bundle as export_module
+from jsf.export import graphs as export_module
 from jsf.export.bundle import export_bundle
 from jsf.export.graphs import draw_samples
 from jsf.export.parity import LIMIT, measure_parity
@@ -121,7 +121,7 @@ class TestGraphs:
         manifest = json.loads((tiny_bundle / "manifest.json").read_text())
         assert manifest["hashes"] == {"fp32": {name: sha256(graph_path(tiny_bundle, "fp32", name)) for name in GRAPHS}}
         assert {key: manifest[key] for key in ("schema", "model", "task", "preset", "feature_width", "extractor")} == {
-            "schema": 2,
+            "schema": 3,
             "model": "jsfusion",
             "task": "retrieval",
             "preset": "tiny",
