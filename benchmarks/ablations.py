@@ -14,10 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from seeds import print_seeds, recalls
 
 from jsf.data.blanks import every_blank
 from jsf.data.captions import Caption
@@ -28,7 +26,6 @@ from jsf.data.store import open_features
 from jsf.data.tables import read_rows
 from jsf.data.task_names import FILLS
 from jsf.evaluation.fill_in_the_blank import evaluate_fill_in_the_blank
-from jsf.evaluation.metrics import ranks
 from jsf.evaluation.multiple_choice import evaluate_multiple_choice
 from jsf.evaluation.retrieval import score_retrieval
 from jsf.models.presets import ABLATIONS
@@ -71,7 +68,12 @@ def main() -> None:
     split = Split(open_features(chosen.features), read_rows(chosen.captions))
     val = Split(open_features(chosen.val_features), read_rows(chosen.val_captions))
     results = {model: [run(model, seed, split, val, chosen) for seed in chosen.seeds] for model in chosen.models}
-    show(results, chosen)
+    print_seeds(
+        f"{chosen.task}, {chosen.preset}, {chosen.val_captions}",
+        results,
+        PAPER,
+        [f"paper {name}" for name in ("R@10", "MC", "FIB")],
+    )
 
 
 def run(model: str, seed: int, split: Split, val: Split, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -128,29 +130,10 @@ def measure(scorer: Any, val: Split, chosen: argparse.Namespace) -> dict[str, An
         return {"accuracy": filled.accuracy, "top5": filled.top5, "hits": filled.correct}
     captions = [row for row in val.rows if isinstance(row, Caption)]
     scores, relevant = score_retrieval(scorer, captions, val.store)
-    found: dict[str, Any] = {}
-    for way, rank in (("t2v", ranks(scores.T, relevant.T)), ("v2t", ranks(scores, relevant))):
-        found |= {f"{way} R@{k}": float(100 * (rank <= k).mean()) for k in (1, 5, 10)}
-        found |= {f"{way} MedR": float(np.median(rank)), f"{way} ranks": rank.tolist()}
+    found = recalls(scores, relevant, ks=(1, 5, 10))
     for path in chosen.questions:
         found[path.stem] = asdict(evaluate_multiple_choice(scorer, read_questions(path), val.store))["accuracy"]
     return found
-
-
-def show(results: dict[str, list[dict[str, Any]]], chosen: argparse.Namespace) -> None:
-    """A row a model: the mean of its seeds, and each seed's value where there are several."""
-    names = [name for name, value in next(iter(results.values()))[0].items() if isinstance(value, float)]
-    table = Table(title=f"{chosen.task}, {chosen.preset}, {chosen.val_captions}", title_justify="left")
-    for column in ("model", *names, *(f"paper {name}" for name in ("R@10", "MC", "FIB"))):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for model, runs in results.items():
-        cells = []
-        for name in names:
-            values = [found[name] for found in runs]
-            each = f" ({', '.join(f'{value:.0f}' for value in values)})" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.1f}{each}")
-        table.add_row(model, *cells, *PAPER.get(model, ("", "", "")))
-    Console(width=200).print(table)
 
 
 if __name__ == "__main__":

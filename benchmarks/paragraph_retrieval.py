@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from seeds import print_seeds, recalls
 
 from jsf.data.files import replacing
 from jsf.data.paragraphs import Paragraph, uniform
@@ -24,7 +23,6 @@ from jsf.data.store import open_features
 from jsf.data.tables import read_rows
 from jsf.evaluation.incomplete import evaluate_incomplete
 from jsf.evaluation.intervals import paired_bootstrap
-from jsf.evaluation.metrics import ranks
 from jsf.evaluation.paragraphs import score_paragraphs
 from jsf.training.hse.embedder import CheckpointEmbedder
 from jsf.training.hse.train import train_embedding
@@ -66,7 +64,12 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     results = {name: [run(name, seed, chosen) for seed in chosen.seeds] for name in chosen.models}
-    show(results)
+    print_seeds(
+        "paragraph retrieval",
+        results,
+        {model: [gain(runs, results.get("fse", []))] for model, runs in results.items()},
+        ["R@1 above fse (95%)"],
+    )
     if chosen.figure:
         draw(results, chosen.figure)
 
@@ -110,29 +113,10 @@ def measure(embedder: CheckpointEmbedder, val: Split) -> dict[str, Any]:
     """Both directions, the rank of each query, and recall@1 of incomplete videos and paragraphs."""
     rows = [row for row in val.rows if isinstance(row, Paragraph)]
     scores, relevant = score_paragraphs(embedder, rows, val.store)
-    found: dict[str, Any] = {}
-    for way, rank in (("t2v", ranks(scores.T, relevant.T)), ("v2t", ranks(scores, relevant))):
-        found |= {f"{way} R@{k}": float(100 * (rank <= k).mean()) for k in (1, 5, 50)}
-        found |= {f"{way} MedR": float(np.median(rank)), f"{way} ranks": rank.tolist()}
+    found = recalls(scores, relevant, ks=(1, 5, 50))
     curve = evaluate_incomplete(embedder, rows, val.store)
     found["observed"] = {str(each.share): each.retrieval.text_to_video.recall[1] for each in curve}
     return found
-
-
-def show(results: dict[str, list[dict[str, Any]]]) -> None:
-    """A row a model: the mean of its seeds, each seed's value, and how far R@1 is from FSE's."""
-    names = [name for name, value in next(iter(results.values()))[0].items() if isinstance(value, float)]
-    table = Table(title="paragraph retrieval", title_justify="left")
-    for column in ("model", *names, "R@1 above fse (95%)"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for model, runs in results.items():
-        cells = []
-        for name in names:
-            values = [found[name] for found in runs]
-            each = f" ({', '.join(f'{value:.0f}' for value in values)})" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.1f}{each}")
-        table.add_row(model, *cells, gain(runs, results.get("fse", [])))
-    Console(width=220).print(table)
 
 
 def gain(runs: list[dict[str, Any]], flat: list[dict[str, Any]]) -> str:

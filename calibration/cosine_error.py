@@ -12,7 +12,7 @@ from jsf.data.levels import Levels, Limits
 from jsf.data.sequence import pad
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import EMBEDDING_GRAPHS, Manifest
-from jsf.runtime.embedder import INPUTS
+from jsf.runtime.embedder import embed
 
 
 def cosine_error(
@@ -69,11 +69,5 @@ def generated_levels(manifest: Manifest, vocabulary: int, count: int = 8) -> dic
 
 def _cosines(graphs: Mapping[str, Path], samples: Mapping[str, Levels]) -> npt.NDArray[np.float32]:
     """[V, S]."""
-    videos, texts = (_embedded(graphs[name], name, samples[name]) for name in EMBEDDING_GRAPHS)
+    videos, texts = (embed(OnnxRuntimeGraph(graphs[name]), name, samples[name]) for name in EMBEDDING_GRAPHS)
     return videos @ texts.T
-
-
-def _embedded(path: Path, name: str, levels: Levels) -> npt.NDArray[np.float32]:
-    graph = OnnxRuntimeGraph(path)
-    outputs = graph.run(dict(zip(INPUTS[name], levels.arrays, strict=False)))
-    return outputs[graph.outputs[0].name].astype(np.float32)

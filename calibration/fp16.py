@@ -11,7 +11,8 @@ from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
-from jsf.runtime.bundle import EMBEDDINGS, Bundle
+from jsf.data.task_names import EMBEDDINGS
+from jsf.runtime.bundle import Bundle
 
 FLOAT32_ENDS = ["features", "clips", "scores"]
 """What stays FP32 at the graphs' ends. What becomes of videos and sentences is FP16: no cast runs over a gallery."""

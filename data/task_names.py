@@ -4,6 +4,9 @@ FILLS = "fill-in-the-blank"
 TASKS = ("retrieval", "multiple-choice", FILLS)
 """JSFusion's."""
 
+EMBEDDINGS = ("hse", "fse")
+"""The models that embed."""
+
 EMBEDDING = "embedding"
 """What HSE and FSE are trained for: retrieval of captions or paragraphs by a vector each."""
 

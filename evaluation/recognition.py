@@ -83,8 +83,8 @@ def train_classifier(embeddings: npt.NDArray[np.float32], labels: Sequence[str])
             f"all videos to train the classifier on have the label {names}, expected two labels or more.",
             "Name a table of videos with different labels.",
         )
-    with warnings.catch_warnings():  # scikit-learn wonders at labels that are many
-        warnings.simplefilter("ignore", UserWarning)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")  # that labels are many is as it should be
         return regression(C=INVERSE_PENALTY, max_iter=ITERATIONS).fit(embeddings, list(labels))
 
 

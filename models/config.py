@@ -101,9 +101,7 @@ class JSFusionConfig:
 
     def __post_init__(self) -> None:
         """Raises JsfError where a choice is none of those there are, a width is none, or parts do not fit together."""
-        for name, hint in get_type_hints(type(self)).items():
-            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
-                raise JsfError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(get_args(hint))}.")
+        check_choices(self)
         for name in WIDTHS:
             if getattr(self, name) < 1:
                 raise JsfError(f"{name} is {getattr(self, name)}, expected 1 or more.")
@@ -120,3 +118,10 @@ class JSFusionConfig:
     def fills_blanks(self) -> bool:
         """Whether the model predicts a word."""
         return self.task == FILLS
+
+
+def check_choices(settings: object) -> None:
+    """Raises JsfError where a field of a dataclass that is a `Literal` holds none of its choices."""
+    for name, hint in get_type_hints(type(settings)).items():
+        if get_origin(hint) is Literal and getattr(settings, name) not in get_args(hint):
+            raise JsfError(f"{name} is {getattr(settings, name)!r}, expected one of: {', '.join(get_args(hint))}.")

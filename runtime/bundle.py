@@ -20,6 +20,7 @@ from typing import Any
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256, write_json
 from jsf.data.levels import Limits
+from jsf.data.task_names import EMBEDDINGS
 from jsf.data.vocabulary import Vocabulary
 
 SCHEMA = 3
@@ -32,8 +33,6 @@ STATIC_GRAPHS = GRAPHS[:3]
 
 EMBEDDING_GRAPHS = ("video_encoder", "text_encoder")
 """Of HSE and FSE; engines are built of both."""
-
-EMBEDDINGS = ("hse", "fse")
 
 MAPS = ("attention", "stage1", "stage2", "stage3", "gate1", "gate2", "gate3")
 """Values that a matcher graph names and does not put out: JST's weights, and CHD's stages and their gates."""

@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.levels import Levels, Limits
-from jsf.runtime.bundle import EMBEDDINGS, EXPORT_AGAIN, Bundle, default_bundle
+from jsf.data.task_names import EMBEDDINGS
+from jsf.runtime.backends.base import Graph
+from jsf.runtime.bundle import EXPORT_AGAIN, Bundle, default_bundle
 from jsf.runtime.embedding import EmbeddingScorer
 from jsf.runtime.graphs import load_graphs
 
@@ -76,6 +78,10 @@ class Embedder(EmbeddingScorer):
         return self._run("text_encoder", levels)
 
     def _run(self, name: str, levels: Levels) -> npt.NDArray[np.float32]:
-        graph = self._graphs[name]
-        outputs = graph.run(dict(zip(INPUTS[name], levels.arrays, strict=False)))
-        return outputs[graph.outputs[0].name].astype(np.float32)
+        return embed(self._graphs[name], name, levels)
+
+
+def embed(graph: Graph, name: str, levels: Levels) -> npt.NDArray[np.float32]:
+    """The embeddings [B, E] that a graph makes of a batch; its name says which inputs it has."""
+    outputs = graph.run(dict(zip(INPUTS[name], levels.arrays, strict=False)))
+    return outputs[graph.outputs[0].name].astype(np.float32)

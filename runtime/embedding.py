@@ -61,7 +61,9 @@ class EmbeddingScorer(ABC):
             JsfError: there are none, or their features are not of the kind that the model takes.
         """
         parts = _batches(videos, "embedding videos")
-        return _joined([self._videos(video_levels([self._viewed(v) for v in part], self.limits)) for part in parts])
+        return np.concatenate(
+            [self._videos(video_levels([self._viewed(v) for v in part], self.limits)) for part in parts]
+        )
 
     def embed_texts(self, texts: Sequence[Text]) -> npt.NDArray[np.float32]:
         """Sentences, or paragraphs as lists of sentences -> [S, E], of unit length; unknown words are dropped.
@@ -72,7 +74,7 @@ class EmbeddingScorer(ABC):
         if any(not text for text in texts):
             raise JsfError("a text is empty: it has no sentence.")
         parts = _batches(texts, "embedding texts")
-        return _joined([self._texts(text_levels(part, self.vocabulary, self.limits)) for part in parts])
+        return np.concatenate([self._texts(text_levels(part, self.vocabulary, self.limits)) for part in parts])
 
     def features(self, video: Video) -> npt.NDArray[Any]:
         """A video's features [T, D].
@@ -137,7 +139,3 @@ def _batches(items: Sequence[Item], label: str) -> Iterator[Sequence[Item]]:
     starts = range(0, len(items), AT_ONCE)
     for start in track(starts, label, len(starts)):
         yield items[start : start + AT_ONCE]
-
-
-def _joined(parts: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    return np.concatenate(parts)

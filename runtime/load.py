@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from jsf.runtime.bundle import EMBEDDINGS, Bundle, default_bundle
+from jsf.data.task_names import EMBEDDINGS
+from jsf.runtime.bundle import Bundle, default_bundle
 from jsf.runtime.embedder import Embedder
 from jsf.runtime.scorer import Scorer
 

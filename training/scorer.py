@@ -49,8 +49,7 @@ class CheckpointScorer:
         self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
         self.task: str = model.config.task
         self.feature_width = model.config.feature_width
-        self.device = next(model.parameters()).device
-        self.description = f"PyTorch {torch.__version__} on {self.device.type}, fp32"
+        self.device, self.description = where(model)
 
     @classmethod
     def load(cls, path: Path, device: str = "auto", precision: str = "auto") -> "CheckpointScorer":
@@ -166,6 +165,12 @@ def scoring(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+def where(model: nn.Module) -> tuple[torch.device, str]:
+    """The device that a model's weights are on, and what runs there, as printed to the user."""
+    device = next(model.parameters()).device
+    return device, f"PyTorch {torch.__version__} on {device.type}, fp32"
 
 
 def on_device(model: Network, path: Path, device: str, precision: str) -> Network:

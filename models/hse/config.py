@@ -1,10 +1,11 @@
 """What an embedding model is made of, and the configurations that have a name."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from jsf.data.errors import JsfError
 from jsf.data.levels import Limits
+from jsf.models.config import check_choices
 
 Pool = Literal["max", "last", "attention"]
 
@@ -72,8 +73,7 @@ class HSEConfig:
 
     def __post_init__(self) -> None:
         """Raises JsfError where the pool is none of those there are, or a size is none."""
-        if self.pool not in get_args(Pool):
-            raise JsfError(f"pool is {self.pool!r}, expected one of: {', '.join(get_args(Pool))}.")
+        check_choices(self)
         for name in (*STEPS, *WIDTHS):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise JsfError(f"{name} is {getattr(self, name)!r}, expected a whole number, 1 or more.")
@@ -102,8 +102,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Preset -> what differs from `HSEConfig`."""
-
-MODELS = ("hse", "fse")
 
 
 def preset(name: str, model: str, feature_width: int, vocabulary_size: int) -> HSEConfig:

@@ -20,7 +20,7 @@ from jsf.models.hse.beam_search import END
 from jsf.models.hse.captioner import Captioner
 from jsf.runtime.features import Video, model_features
 from jsf.training.hse.cropped import cropped
-from jsf.training.scorer import on_device, scoring
+from jsf.training.scorer import on_device, scoring, where
 
 AT_ONCE = 32
 """Videos in a batch."""
@@ -44,8 +44,7 @@ class CheckpointCaptioner:
     def __init__(self, model: Captioner, vocabulary: Vocabulary, extractor: str = "") -> None:
         self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
         self.segments, self.feature_width = model.config.segments, model.config.embedding.feature_width
-        self.device = next(model.parameters()).device
-        self.description = f"PyTorch {torch.__version__} on {self.device.type}, fp32"
+        self.device, self.description = where(model)
 
     @classmethod
     def load(cls, path: Path, device: str = "auto", precision: str = "auto") -> "CheckpointCaptioner":

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from jsf.data.levels import Levels
@@ -13,7 +12,7 @@ from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.hse import HSE
 from jsf.runtime.embedding import EmbeddingScorer
 from jsf.training.hse.cropped import cropped
-from jsf.training.scorer import on_device, scoring
+from jsf.training.scorer import on_device, scoring, where
 
 
 class CheckpointEmbedder(EmbeddingScorer):
@@ -23,8 +22,7 @@ class CheckpointEmbedder(EmbeddingScorer):
         self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
         self.feature_width, self.width = model.config.feature_width, model.config.hidden
         self.limits = model.config.limits
-        self.device = next(model.parameters()).device
-        self.description = f"PyTorch {torch.__version__} on {self.device.type}, fp32"
+        self.device, self.description = where(model)
 
     @classmethod
     def load(cls, path: Path, device: str = "auto", precision: str = "auto") -> "CheckpointEmbedder":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jsf.data.captions import Caption
-from jsf.data.clips import Clips
+from jsf.data.clips import WHOLE, Clips
 from jsf.data.errors import JsfError
 from jsf.data.levels import Levels, Limits, Viewed, text_levels, video_levels
 from jsf.data.paragraphs import Paragraph, check_clips
@@ -51,10 +51,10 @@ class HSEExamples:
 
     def __init__(self, split: Split, vocabulary: Vocabulary, limits: Limits, recipe: HSERecipe) -> None:
         self.rows = as_paragraphs(split.rows, limits.hierarchical)
-        self.vocabulary, self.limits, self.recipe = vocabulary, limits, recipe
+        self.limits, self.recipe = limits, recipe
         check_clips(self.rows, limits)
         self.video_ids = np.array([row.video_id for row in self.rows])
-        self.words, self.lengths = vocabulary.encode_batch([row.sentence for row in self.rows], limits.text_words)
+        self.texts = text_levels([row.sentences for row in self.rows], vocabulary, limits)
         self._features = KeptFeatures(split.store)
 
     def __len__(self) -> int:
@@ -65,15 +65,18 @@ class HSEExamples:
         """Lets each text be followed by its neighbours, as many as the recipe says."""
         if not self.recipe.neighbours:
             return shuffled
-        return beside_neighbours(shuffled, self.words, self.lengths, self.video_ids, self.recipe.neighbours)
+        texts, count = self.texts, self.recipe.neighbours
+        return beside_neighbours(shuffled, texts.whole, texts.lengths, self.video_ids, count)
 
     def stack(self, rows: Rows, random: np.random.Generator) -> HSEBatch:
         """B videos and texts, then each text with a word exchanged, as often as the recipe says."""
         chosen, ids = [self.rows[row] for row in rows], self.video_ids[rows]
         videos = video_levels([self._video(row, random) for row in chosen], self.limits)
-        texts = text_levels([row.sentences for row in chosen], self.vocabulary, self.limits)
+        texts = Levels(*(array[rows] for array in self.texts.arrays))
         wrong = ~(np.equal.outer(ids, ids) | (texts.whole[:, None] == texts.whole).all(2))
-        exchanged = [exchange(texts.whole, texts.lengths, self.words, random) for _ in range(self.recipe.exchanges)]
+        exchanged = [
+            exchange(texts.whole, texts.lengths, self.texts.whole, random) for _ in range(self.recipe.exchanges)
+        ]
         if exchanged:
             wrong = np.hstack([wrong, *(~_true(copy, texts.whole, ids) for copy in exchanged)])
             count = 1 + len(exchanged)
@@ -118,5 +121,4 @@ def as_paragraphs(rows: Sequence[Any], hierarchical: bool) -> list[Paragraph]:
             "HSE is trained on paragraphs with the clips of their sentences; the table holds single captions.",
             "Train the flat model: --model fse; or name paragraphs.json with --captions.",
         )
-    whole = ((0.0, 1.0),)
-    return [row if isinstance(row, Paragraph) else Paragraph(row.video_id, (row.sentence,), whole) for row in rows]
+    return [row if isinstance(row, Paragraph) else Paragraph(row.video_id, (row.sentence,), (WHOLE,)) for row in rows]

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from jsf.data.errors import JsfError
+from jsf.models.config import check_choices
 from jsf.training.checks import check_numbers
 from jsf.training.recipe import CommonRecipe
 
@@ -44,8 +45,7 @@ class HSERecipe(CommonRecipe):
 
     def __post_init__(self) -> None:
         """Raises JsfError where the loss is none of those there are."""
-        if self.loss not in get_args(Loss):
-            raise JsfError(f"loss is {self.loss!r}, expected one of: {', '.join(get_args(Loss))}.")
+        check_choices(self)
 
 
 _SMALL: dict[str, Any] = {

@@ -8,8 +8,9 @@ from lightning import seed_everything
 
 from jsf.data.errors import JsfError
 from jsf.data.split import Split
+from jsf.data.task_names import EMBEDDINGS
 from jsf.models.checkpoint import Checkpoint
-from jsf.models.hse.config import MODELS, HSEConfig
+from jsf.models.hse.config import HSEConfig
 from jsf.models.hse.config import preset as model_preset
 from jsf.models.hse.hse import HSE
 from jsf.training.checks import check_options, check_same_features, resume_from
@@ -53,8 +54,8 @@ def train_embedding(
     Raises:
         JsfError: the data, the preset or the options are wrong, or `out` holds a run and `resume` is not set.
     """
-    if model not in MODELS:
-        raise JsfError(f"there is no embedding '{model}', expected one of: {', '.join(MODELS)}.")
+    if model not in EMBEDDINGS:
+        raise JsfError(f"there is no embedding '{model}', expected one of: {', '.join(EMBEDDINGS)}.")
     last = resume_from(out, resume)
     options = dict(trainer_options or {})
     check_options(options)

@@ -9,8 +9,7 @@ from typing import Any
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.split import Split
-from jsf.data.task_names import CAPTIONING, EMBEDDING
-from jsf.runtime.bundle import EMBEDDINGS
+from jsf.data.task_names import CAPTIONING, EMBEDDING, EMBEDDINGS
 from jsf.verbs.output import note, print_json
 
 
