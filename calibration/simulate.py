@@ -17,6 +17,7 @@ def simulate_fp16(source: Path, target: Path) -> None:
     """Writes an FP32 graph that rounds to FP16 where the FP16 graph `source` does: its weights, and every result.
 
     A sum inside one operation stays FP32, as in a GPU's tensor cores; an LSTM's state is rounded at its output only.
+    What `source` computes in FP32 or in INT8 stays so; scales keep the values that they have in FP16.
     """
     onnx = require("onnx", "quantize")
     model = onnx.shape_inference.infer_shapes(onnx.load(source))

@@ -14,4 +14,6 @@ def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, label, total=total, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # A bar that goes leaves an empty line where there is no terminal to take it from.
+    yield from rich_track(items, label, total=total, console=console, transient=True, disable=not console.is_terminal)

@@ -49,7 +49,7 @@ def evaluate_fill_in_the_blank(scorer: WordScorer, blanks: list[Blank], store: F
     first, five = np.zeros(len(blanks)), np.zeros(len(blanks))
     parts = blocks(np.flatnonzero(known), video, max(1, SCORES_AT_ONCE // len(scorer.vocabulary)))
     for block in track(parts, "filling blanks", len(parts)):
-        for i, scores in zip(block, _score_words(scorer, [blanks[i] for i in block], store), strict=True):
+        for i, scores in zip(block, score_words(scorer, [blanks[i] for i in block], store), strict=True):
             words, answer = scores[FIRST_WORD:], int(answers[i]) - FIRST_WORD
             first[i], five[i] = credit(words, answer), credit(words, answer, k=5)
     return FilledBlanks(
@@ -64,7 +64,12 @@ def evaluate_fill_in_the_blank(scorer: WordScorer, blanks: list[Blank], store: F
     )
 
 
-def _score_words(scorer: WordScorer, blanks: list[Blank], store: FeatureStore) -> npt.NDArray[np.float32]:
+def score_words(scorer: WordScorer, blanks: list[Blank], store: FeatureStore) -> npt.NDArray[np.float32]:
+    """The scores [Q, |V|] of every word of the vocabulary for each blank.
+
+    Raises:
+        JsfError: the features of a video are invalid, or the model does not fill blanks.
+    """
     ids, rows = distinct(blank.video_id for blank in blanks)
     sentences, columns = distinct(blank.sentence for blank in blanks)
     return scorer.score_words(read_videos(store, ids, scorer), sentences, rows, columns)

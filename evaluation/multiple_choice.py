@@ -28,7 +28,7 @@ def evaluate_multiple_choice(scorer: PairScorer, questions: list[Question], stor
     parts = blocks(np.arange(len(questions)), video, QUESTIONS_AT_ONCE)
     for part in track(parts, "answering questions", len(parts)):
         asked = [questions[i] for i in part]
-        for i, question, scores in zip(part, asked, _score_options(scorer, asked, store), strict=True):
+        for i, question, scores in zip(part, asked, score_options(scorer, asked, store), strict=True):
             correct[i] = credit(scores, question.answer)
     return Accuracy(
         questions=len(questions),
@@ -39,8 +39,12 @@ def evaluate_multiple_choice(scorer: PairScorer, questions: list[Question], stor
     )
 
 
-def _score_options(scorer: PairScorer, questions: list[Question], store: FeatureStore) -> list[npt.NDArray[np.float32]]:
-    """The scores [options] of each question."""
+def score_options(scorer: PairScorer, questions: list[Question], store: FeatureStore) -> list[npt.NDArray[np.float32]]:
+    """The scores [options] of each question.
+
+    Raises:
+        JsfError: the features of a video are invalid.
+    """
     ids, video = distinct(question.video_id for question in questions)
     sentences, columns = distinct(option for question in questions for option in question.options)
     sizes = np.array([len(question.options) for question in questions])

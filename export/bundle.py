@@ -9,15 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jsf.calibration.samples import save_samples
 from jsf.data.errors import JsfError
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
 from jsf.export import graphs, hse_graphs, parity
+from jsf.export.hse_graphs import Samples
 from jsf.export.tracing import OPSET
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.hse import HSE
 from jsf.models.jsfusion import JSFusion, folded
-from jsf.runtime.bundle import Bundle, Manifest, graph_path, write_manifest
+from jsf.runtime.bundle import SAMPLES, Bundle, Manifest, graph_path, write_manifest
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime")
 
@@ -40,7 +42,9 @@ def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = No
     with replacing(out) as root:
         checkpoint.vocabulary.save(root / "vocabulary.json")
         path = partial(graph_path, root, "fp32")
-        errors = _write_hse(model, path) if isinstance(model, HSE) else _write_jsfusion(model, path)
+        errors, samples = _write_hse(model, path) if isinstance(model, HSE) else _write_jsfusion(model, path)
+        arrays = {graph: {name: t.numpy() for name, t in inputs.items()} for graph, inputs in samples.items()}
+        save_samples(root / SAMPLES, arrays)
         manifest = Manifest(
             preset=model.config.preset,
             task=model.config.task,
@@ -48,6 +52,7 @@ def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = No
             extractor=checkpoint.extractor,
             opset=OPSET,
             vocabulary=sha256(root / "vocabulary.json"),
+            samples=sha256(root / SAMPLES),
             parity=errors,
             tools={"jsf": version("jsf"), **{tool: import_module(tool).__version__ for tool in TOOLS}},
             hashes={"fp32": {name: sha256(path(name)) for name in errors}},
@@ -59,7 +64,8 @@ def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = No
     return Bundle.open(out)
 
 
-def _write_jsfusion(model: JSFusion, path: Callable[[str], Path]) -> dict[str, float]:
+def _write_jsfusion(model: JSFusion, path: Callable[[str], Path]) -> tuple[dict[str, float], Samples]:
+    """Writes the graphs; returns the parity of each, and on which inputs it was measured."""
     traced, samples = folded(model), graphs.draw_samples(model)
     writers: dict[str, Callable[[Path], None]] = {
         "frame_encoder": partial(graphs.write_frame_encoder, traced, samples),
@@ -70,14 +76,15 @@ def _write_jsfusion(model: JSFusion, path: Callable[[str], Path]) -> dict[str, f
     for name, write in track(writers.items(), "exporting", len(writers)):
         write(path(name))
     # The folded model is what was traced; the comparison is with the model as trained.
-    return parity.measure_parity(model, samples, path)
+    return parity.measure_parity(model, samples, path), samples.inputs
 
 
-def _write_hse(model: HSE, path: Callable[[str], Path]) -> dict[str, float]:
+def _write_hse(model: HSE, path: Callable[[str], Path]) -> tuple[dict[str, float], Samples]:
+    """As `_write_jsfusion`."""
     samples = hse_graphs.draw_samples(model)
     for name in track(samples, "exporting", len(samples)):
         hse_graphs.write_encoder(model, samples, name, path(name))
-    return hse_graphs.measure_parity(model, samples, path)
+    return hse_graphs.measure_parity(model, samples, path), samples
 
 
 def _described(model: JSFusion | HSE) -> dict[str, Any]:

@@ -1,23 +1,19 @@
-"""`jsf build-engine`: a bundle's graphs in the precision asked for, and an engine of each. It runs without torch."""
+"""`jsf build-engine`: the backend to build for, and an engine of each graph of a bundle. It runs without torch."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from jsf.calibration.fp16 import add_fp16
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
-from jsf.data.files import cache_folder, replacing, sha256
-from jsf.export.plan import Plan, build_plan
+from jsf.export.builder import Builder
+from jsf.export.options import HERE, BuildOptions
 from jsf.export.progress import monitor, progress_bar
 from jsf.runtime.backends.driver import Gpu, find_gpu, require_gpu
-from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, this_platform
-from jsf.runtime.bundle import Bundle
+from jsf.runtime.backends.sidecar import MODULES
+from jsf.runtime.bundle import PRECISIONS, Bundle
 
 BACKENDS = ("auto", *MODULES, "onnxruntime")
-PRECISIONS = {"fp32": "float32", "fp16": "float16"}
-"""The precisions that can be built -> the type that an engine's layers then have."""
 
 
 @dataclass(frozen=True)
@@ -52,61 +48,41 @@ def choose_backend(requested: str = "auto") -> Choice:
     return Choice(requested, "it was asked for")
 
 
-def build_engines(bundle: Bundle, precision: str, backend: str) -> list[Path]:
-    """Adds the precision's graphs to the bundle where they are absent, and builds an engine of each static graph.
+def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOptions = HERE) -> list[Path]:
+    """Builds an engine of each static graph of a precision; all of them are written, or none.
 
     Args:
-        bundle: an opened bundle; its manifest gains the new graphs' hashes and their score error.
-        precision: "fp32" or "fp16".
-        backend: `choose_backend(...).backend`; for "onnxruntime" there are graphs and no engines.
+        bundle: an opened bundle, which has the precision's graphs.
+        precision: "fp32", "fp16" or "int8".
+        backend: `choose_backend(...).backend`; for "onnxruntime" there are no engines to build.
+        options: what the engines are to run on beside this machine.
 
     Returns:
-        The .engine files, `engines/<backend>-<version>-<sm>/<precision>/<graph>.engine`, each with a sidecar .json.
+        The .engine files, `engines/<backend>-<version>-<sm>/<precision>/<graph>.engine`, each with a sidecar .json and
+        the builder's .log.
 
     Raises:
-        JsfError: the backend is not there, a graph cannot be converted or built, or the engine is of another precision.
+        JsfError: the backend or a graph is not there, a graph cannot be built, the machine's memory is too small, or an
+            engine computes in other types than its graph asks.
     """
     if precision not in PRECISIONS:
         raise JsfError(f"precision '{precision}' cannot be built, expected one of: {', '.join(PRECISIONS)}.")
-    if precision == "fp16" and "fp16" not in bundle.manifest.hashes:
-        add_fp16(bundle)
+    gpu = require_gpu() if backend == "tensorrt" else None
+    options.check(backend, gpu)
     if backend == "onnxruntime":
         return []
-    gpu = require_gpu() if backend == "tensorrt" else None
     trt = require(MODULES[backend], backend)
-    graphs = bundle.manifest.static_graphs
+    builder = Builder(trt, backend, precision, options, gpu)
+    plans = {}
     with progress_bar() as progress:
-        task = progress.add_task(f"{backend} {precision}", total=len(graphs))
-        folder = bundle.engines / f"{backend}-{trt.__version__}-{_sm(gpu)}"
-        engines = [folder / precision / f"{graph}.engine" for graph in graphs]
-        for graph, engine in zip(graphs, engines, strict=True):
-            progress.update(task, description=f"{backend} {precision} {graph}")
-            plan = build_plan(
-                trt,
-                bundle.graph(precision, graph),
-                cache_folder() / "timing" / f"{folder.name}.cache",
-                monitor(progress),
-            )
-            _check_precision(plan, precision, graph)
-            with replacing(engine) as temporary:
-                temporary.write_bytes(plan.engine)
-            EngineSidecar(
-                graph=graph,
-                precision=precision,
-                backend=backend,
-                version=trt.__version__,
-                platform=this_platform(),
-                compute_capabilities=[gpu.compute_capability] if gpu else plan.compute_capabilities,
-                graph_sha256=bundle.manifest.hashes[precision][graph],
-                engine_sha256=sha256(engine),
-                inputs=plan.inputs,
-                outputs=plan.outputs,
-                profile=plan.profile,
-                layers=plan.layers,
-                built={"jsf": version("jsf"), "device": gpu.name if gpu else "none (ahead of time)"},
-            ).write(engine.with_suffix(".json"))
+        task = progress.add_task(builder.name, total=len(bundle.manifest.static_graphs))
+        for name in bundle.manifest.static_graphs:
+            progress.update(task, description=f"{builder.name} {name}")
+            plans[name] = builder.build(bundle.graph(precision, name), monitor(progress))
             progress.advance(task)
-    return engines
+    if precision == "int8" and not any("int8" in plan.asked.values() for plan in plans.values()):
+        raise JsfError(f"{bundle.root}: the int8 graphs quantize no layer.", "Make them again: jsf build-engine --int8")
+    return [builder.write(plan, name, bundle) for name, plan in plans.items()]
 
 
 def _automatic(gpu: Gpu | None) -> Choice:
@@ -122,18 +98,3 @@ def _automatic(gpu: Gpu | None) -> Choice:
         "or here after pip install '.[tensorrt-rtx]'"
     )
     return Choice("onnxruntime", reason)
-
-
-def _sm(gpu: Gpu | None) -> str:
-    return f"sm{gpu.compute_capability.replace('.', '')}" if gpu else "aot"
-
-
-def _check_precision(plan: Plan, precision: str, graph: str) -> None:
-    # A version that describes its layers in other words cannot be checked: the sidecar then holds no types.
-    wanted = PRECISIONS[precision] in plan.layers
-    if plan.layers and (not wanted or (precision == "fp32" and "float16" in plan.layers)):
-        raise JsfError(
-            f"the {precision} engine of '{graph}' was not built in {PRECISIONS[precision]}: "
-            f"its layers by type are {plan.layers}.",
-            "Build with another version of TensorRT, and report this one.",
-        )

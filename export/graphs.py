@@ -10,6 +10,7 @@ from jsf.data.sequence import MAX_STEPS
 from jsf.data.vocabulary import BLANK_ID
 from jsf.export.tracing import Shapes, write_graph
 from jsf.models.jsfusion import JSFusion
+from jsf.models.layers import valid_steps
 from jsf.models.matcher import Matcher
 from jsf.runtime.bundle import MAPS
 
@@ -33,9 +34,21 @@ class Samples:
     sentence_index: Tensor
     blanks: Tensor | None
 
+    @property
+    def inputs(self) -> dict[str, dict[str, Tensor]]:
+        """Encoder -> its inputs, and the blanks with the words."""
+        blanks = {} if self.blanks is None else {"blanks": self.blanks}
+        return {
+            "frame_encoder": {"features": self.features, "lengths": self.frame_lengths},
+            "word_encoder": {"words": self.words, "lengths": self.word_lengths, **blanks},
+        }
 
-def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int = 0) -> Samples:
-    """Draws inputs as the model expects them: features around its own standardization, lengths 1 and, once each, 40."""
+
+def draw_samples(model: JSFusion, videos: int = 7, sentences: int = 12, seed: int = 0) -> Samples:
+    """Draws inputs as the model expects them: features around its own standardization, lengths 1 and, once each, 40.
+
+    Features are zero where padded and numbers of bfloat16, whose other half packs well: they go into the bundle.
+    """
     random = torch.Generator().manual_seed(seed)
     encoder = model.frame_encoder
     frame_lengths = torch.randint(1, MAX_STEPS, (videos,), generator=random, dtype=torch.int32)
@@ -43,6 +56,8 @@ def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int
     frame_lengths[:2] = word_lengths[-2:] = torch.tensor([1, MAX_STEPS])
     noise = torch.randn(videos, MAX_STEPS, model.config.feature_width, generator=random)
     spread = torch.where(encoder.feature_scale > 0, 1 / encoder.feature_scale, 0.0)
+    features = (noise.abs() * spread + encoder.feature_mean).bfloat16().float()
+    valid = valid_steps(frame_lengths, MAX_STEPS, model.config.left_padded)
     words = torch.randint(1, model.config.vocabulary_size, (sentences, MAX_STEPS), generator=random, dtype=torch.int32)
     padding = torch.arange(MAX_STEPS) >= word_lengths[:, None]
     words = words.masked_fill(padding, 0)
@@ -52,7 +67,7 @@ def draw_samples(model: JSFusion, videos: int = 9, sentences: int = 9, seed: int
         words[torch.arange(sentences), blanks.long()] = BLANK_ID
     pairs = torch.cartesian_prod(*(torch.arange(n, dtype=torch.int32) for n in (videos, sentences)))
     return Samples(
-        noise.abs() * spread + encoder.feature_mean,
+        features * valid[..., None],
         frame_lengths,
         words,
         word_lengths,

@@ -18,40 +18,47 @@ Samples: TypeAlias = dict[str, dict[str, Tensor]]
 OUTPUTS = {"video_encoder": "videos", "text_encoder": "texts"}
 
 
-def draw_samples(model: HSE, count: int = 9, seed: int = 0) -> Samples:
-    """Draws videos and texts as the model expects them: features around its own standardization, lengths 1 to all."""
+def draw_samples(model: HSE, videos: int = 7, texts: int = 12, seed: int = 0) -> Samples:
+    """Draws videos and texts as the model expects them: features around its own standardization, lengths 1 to all.
+
+    They are zero where padded, and features are numbers of bfloat16, as those of `graphs.draw_samples`.
+    """
     random = torch.Generator().manual_seed(seed)
     config, encoder = model.config, model.video_encoder
     spread = torch.where(encoder.feature_scale > 0, 1 / encoder.feature_scale, 0.0)
-
-    def features(*shape: int) -> Tensor:
-        return torch.randn(*shape, config.feature_width, generator=random) * spread + encoder.feature_mean
-
-    def words(*shape: int) -> Tensor:
-        return torch.randint(1, config.vocabulary_size, shape, generator=random, dtype=torch.int32)
 
     def lengths(most: int, *shape: int) -> Tensor:
         drawn = torch.randint(1, most + 1, shape, generator=random, dtype=torch.int32)
         drawn.view(-1)[:2] = torch.tensor([1, most])
         return drawn
 
-    def parts(most: int) -> Tensor:
-        drawn = lengths(most, *places) * there
+    def features(lengths: Tensor) -> Tensor:
+        noise = torch.randn(*lengths.shape, config.frames, config.feature_width, generator=random)
+        drawn = (noise * spread + encoder.feature_mean).bfloat16().float()
+        return drawn * _within(lengths, config.frames)[..., None]
+
+    def words(lengths: Tensor, most: int) -> Tensor:
+        ids = torch.randint(1, config.vocabulary_size, (*lengths.shape, most), generator=random, dtype=torch.int32)
+        return ids * _within(lengths, most)
+
+    def parts(most: int, count: int) -> Tensor:
+        there = _within(lengths(config.clips, count), config.clips)
+        drawn = lengths(most, count, config.clips) * there
         drawn[1, 0] = most  # the second sample has all parts: one of them is as long as any
         return drawn
 
-    whole = (features(count, config.frames), lengths(config.frames, count))
-    text = (words(count, config.text_words), lengths(config.text_words, count))
-    drawn: dict[str, tuple[Tensor, ...]]
-    if not config.hierarchical:
-        drawn = {"video_encoder": whole, "text_encoder": text}
-    else:
-        places = count, config.clips
-        there = torch.arange(config.clips) < lengths(config.clips, count)[:, None]
-        clips = features(*places, config.frames), parts(config.frames)
-        sentences = words(*places, config.words), parts(config.words)
-        drawn = {"video_encoder": (*whole, *clips), "text_encoder": (*text, *sentences)}
+    frames, text = lengths(config.frames, videos), lengths(config.text_words, texts)
+    drawn = {"video_encoder": [features(frames), frames], "text_encoder": [words(text, config.text_words), text]}
+    if config.hierarchical:
+        clips, sentences = parts(config.frames, videos), parts(config.words, texts)
+        drawn["video_encoder"] += [features(clips), clips]
+        drawn["text_encoder"] += [words(sentences, config.words), sentences]
     return {name: dict(zip(INPUTS[name], tensors, strict=False)) for name, tensors in drawn.items()}
+
+
+def _within(lengths: Tensor, most: int) -> Tensor:
+    """Which of `most` steps are valid: lengths [...] -> [..., most] bool."""
+    return torch.arange(most) < lengths[..., None]
 
 
 def write_encoder(model: HSE, samples: Samples, name: str, path: Path) -> None:

@@ -1,16 +1,15 @@
 """One ONNX graph to one engine, through TensorRT's builder or TensorRT-RTX's: the same API but for a few names."""
 
 import json
-import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.data.files import replacing
-from jsf.runtime.backends.log import keeping_log
+from jsf.export.layer_types import Layer, asked_types, built_types, count_types, inspected_layers, logged_layers
+from jsf.export.options import BuildOptions
+from jsf.export.timing import save_timing_cache, use_timing_cache
 
 PROFILE = {"B": (1, 16, 256), "E": (1, 1, 32), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
 """Symbolic length -> least, usual, greatest: videos or sentences encoded at once (E: embedded), those of a gallery,
@@ -19,13 +18,6 @@ pairs per run.
 A pair has 40 * 40 * 512 values in each activation: 64 pairs take 0.1 GB for one in FP16, twice that in FP32. A row of a
 gallery has 40 * 512: 4096 rows take 0.17 GB in FP16, and the runtime allocates for the rows that are there.
 """
-
-TYPES = {
-    "float32": ("Float", "FP32"),
-    "float16": ("Half", "FP16"),
-    "int8": ("Int8", "INT8"),
-}
-"""The types of a layer, as TensorRT's versions write them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,10 @@ class Plan:
         inputs: name -> {"dtype", "shape"}, outputs likewise, as in the sidecar.
         profile: symbolic length -> [least, usual, greatest].
         layers: type -> the number of layers that read or write it.
+        asked: layer with weights -> the type that the graph asks it to multiply in.
+        types: layer with weights -> the type that it multiplies in, for those that the engine still names.
         compute_capabilities: the GPUs it was built for, "8.7"; empty for the one in this machine.
+        log: TensorRT's messages from info upwards, in order.
     """
 
     engine: bytes
@@ -45,55 +40,70 @@ class Plan:
     outputs: dict[str, dict[str, Any]]
     profile: dict[str, list[int]]
     layers: dict[str, int]
+    asked: dict[str, str]
+    types: dict[str, str]
     compute_capabilities: list[str]
+    log: list[str]
 
 
-def build_plan(trt: Any, graph: Path, cache: Path, monitor: Callable[[Any], Any]) -> Plan:
+def build_plan(
+    trt: Any,
+    log: Any,
+    graph: Path,
+    options: BuildOptions,
+    timings: Path,
+    monitor: Callable[[Any], Any],
+    workspace: int | None = None,
+) -> Plan:
     """Builds the engine of one graph, strongly typed: each layer computes in the type that the graph names.
 
     Args:
         trt: the module tensorrt or tensorrt_rtx.
+        log: `keeping_log(trt)`, which takes TensorRT's messages.
         graph: the .onnx file.
-        cache: the timing cache to use and to extend; TensorRT-RTX keeps none.
+        options: what the engine is to run on beside this machine.
+        timings: the timing cache to use and to extend; TensorRT-RTX keeps none.
         monitor: makes the builder's progress monitor from `trt`.
+        workspace: bytes that a run may be planned with; None for all of the GPU's memory.
 
     Raises:
         JsfError: TensorRT cannot parse or build the graph.
     """
-    log = keeping_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(trt, network, log, graph)
     inputs = {t.name: _tensor(trt, t) for t in (network.get_input(i) for i in range(network.num_inputs))}
     outputs = {t.name: _tensor(trt, t) for t in (network.get_output(i) for i in range(network.num_outputs))}
     lengths = _lengths(graph, inputs)
+    asked = asked_types(trt, network)
 
     config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the layers' types can be read back
     config.progress_monitor = watch = monitor(trt)
-    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: it is what the reduced precisions are compared with
     config.add_optimization_profile(_profile(builder, inputs, lengths))
+    _configure(trt, config, options, workspace)
     ahead_of_time = hasattr(trt, "ComputeCapability")  # TensorRT-RTX: needs no GPU, and times nothing
     capabilities = _target(trt, config) if ahead_of_time else []
-    if not ahead_of_time and not config.set_timing_cache(_load_timing_cache(config, cache), False):
-        config.set_timing_cache(config.create_timing_cache(b""), False)  # the one on disk is of another device
+    if not ahead_of_time:
+        use_timing_cache(config, timings)
     plan = builder.build_serialized_network(network, config)
     if watch.interrupted:
         raise KeyboardInterrupt
     if plan is None:
         raise JsfError(f"{trt.__name__} {trt.__version__} cannot build {graph}: {' '.join(log.errors)}")
     if not ahead_of_time:
-        _save_timing_cache(config, cache)
-    layers = count_types(log.layers if ahead_of_time else _inspect(trt, log, plan))
-    return Plan(bytes(plan), inputs, outputs, {k: list(v) for k, v in lengths.items()}, layers, capabilities)
-
-
-def count_types(layers: list[str]) -> dict[str, int]:
-    """Type -> the number of layers that read or write it, from TensorRT's descriptions of the layers."""
-    # Constants are left out: a scale of 1.0 is FP32 in any engine.
-    ends = [re.sub(r'"?Constants"?: \[.*?\](?=, "?Outputs)', "", layer) for layer in layers]
-    found = [" ".join(re.findall(r'Datatype"?: "?([^"},]*)', layer)) for layer in ends]
-    return dict(Counter(name for text in found for name, words in TYPES.items() if any(w in text for w in words)))
+        save_timing_cache(config, timings)
+    layers = logged_layers(log.layers) if ahead_of_time else _inspect(trt, log, plan, options)
+    return Plan(
+        engine=bytes(plan),
+        inputs=inputs,
+        outputs=outputs,
+        profile={name: list(values) for name, values in lengths.items()},
+        layers=count_types(layers),
+        asked=asked,
+        types=built_types(layers, asked),
+        compute_capabilities=capabilities,
+        log=list(log.messages),
+    )
 
 
 def _parse(trt: Any, network: Any, log: Any, graph: Path) -> None:
@@ -125,6 +135,17 @@ def _profile(builder: Any, inputs: dict[str, dict[str, Any]], lengths: dict[str,
     return profile
 
 
+def _configure(trt: Any, config: Any, options: BuildOptions, workspace: int | None) -> None:
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that the layers' types can be read back
+    config.clear_flag(trt.BuilderFlag.TF32)  # FP32 means FP32: it is what the reduced precisions are compared with
+    if workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+
+
 def _target(trt: Any, config: Any) -> list[str]:
     """Targets every GPU from compute capability 8.0 that TensorRT-RTX names: one engine for all of them."""
     known = {int(name[2:]): value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
@@ -135,23 +156,11 @@ def _target(trt: Any, config: Any) -> list[str]:
     return [f"{number // 10}.{number % 10}" for number in numbers]
 
 
-def _load_timing_cache(config: Any, path: Path) -> Any:
-    content = path.read_bytes() if path.is_file() else b""
-    return config.create_timing_cache(content) or config.create_timing_cache(b"")  # TensorRT refuses a damaged one
-
-
-def _save_timing_cache(config: Any, path: Path) -> None:
-    timing_cache = config.get_timing_cache()
-    timing_cache.combine(_load_timing_cache(config, path), False)  # another build may have added to it meanwhile
-    with replacing(path) as temporary:
-        temporary.write_bytes(bytes(timing_cache.serialize()))
-
-
-def _inspect(trt: Any, log: Any, plan: Any) -> list[str]:
+def _inspect(trt: Any, log: Any, plan: Any, options: BuildOptions) -> list[Layer]:
     runtime = trt.Runtime(log)
+    runtime.engine_host_code_allowed = options.version_compatible  # such an engine carries code; it was just built here
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise JsfError(f"{trt.__name__} {trt.__version__} cannot load what it built: {' '.join(log.errors)}")
     inspector = engine.create_engine_inspector()
-    layers = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"]
-    return [json.dumps(layer) for layer in layers]
+    return inspected_layers(json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"])

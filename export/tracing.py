@@ -1,11 +1,14 @@
 """A part of a model -> an ONNX graph, through PyTorch's exporter."""
 
+import ast
 import contextlib
 import logging
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,12 @@ Shapes: TypeAlias = tuple[dict[int, str], ...]
 OPSET = 20
 FOLD_LIMIT = 1 << 30
 """Bytes up to which constants are folded: an LSTM's weights are reordered at export, not at every load."""
+
+LAYERS = ("Conv", "MatMul", "Gemm", "LSTM", "GRU")
+"""The operations with weights."""
+
+_WRAPPERS = re.compile(r"^((matcher|fusion|tower|_empty_\w+)(\.|$))+|\.linear$")
+"""What a module's path has before and after the names that the paper uses; `_empty_...` is the exporter's own."""
 
 
 def write_graph(
@@ -45,6 +54,7 @@ def write_graph(
     graph = program.model_proto
     graph.graph.value_info.extend(graph.graph.output[1:])
     del graph.graph.output[1:]
+    name_nodes(graph.graph)
     strip_traces(graph)
     try:
         onnx.checker.check_model(graph, full_check=True)
@@ -52,6 +62,26 @@ def write_graph(
         raise JsfError(f"the exported graph {path.name} is not valid ONNX: {error}") from error
     with replacing(path) as temporary:
         temporary.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def name_nodes(graph: Any) -> None:
+    """Names each layer of a graph by its module's path, `jst.d2`, and each other node `<path>/<operation>`.
+
+    A name that is taken gets a number: a GRU that runs twice is `low.gru` and `low.gru@2`.
+    """
+    seen: Counter[str] = Counter()
+    for node in graph.node:
+        path = _module(node)
+        name = path if path and node.op_type in LAYERS else f"{path}/{node.op_type}".lstrip("/")
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}@{seen[name]}"
+
+
+def _module(node: Any) -> str:
+    """The path of the module that a node was traced in; "" where the exporter's notes do not say."""
+    notes = {entry.key: entry.value for entry in node.metadata_props}
+    scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))  # modules, outermost first, then the node
+    return _WRAPPERS.sub("", scopes[-2]) if len(scopes) > 1 else ""
 
 
 @contextlib.contextmanager

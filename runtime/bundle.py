@@ -2,9 +2,11 @@
 
 ```
 bundle/
-  manifest.json      what is in it: model, features, graphs with their SHA-256, parity, losses per precision
+  manifest.json      what is in it: model, features, graphs with their SHA-256, parity, losses per variant
   vocabulary.json
-  fp32/ fp16/        frame_encoder.onnx  word_encoder.onnx  matcher.onnx  matcher.buckets.onnx
+  samples.npz        inputs of the model, on which a precision is measured where no data is given
+  fp32/ fp16/ int8/ int8-cpu/
+                     frame_encoder.onnx  word_encoder.onnx  matcher.onnx  matcher.buckets.onnx
                      (of an embedding: video_encoder.onnx  text_encoder.onnx)
   extractor/         visual.onnx  extractor.json
   engines/<backend>-<version>-<sm>/<precision>/<graph>.engine  <graph>.json
@@ -23,8 +25,14 @@ from jsf.data.levels import Limits
 from jsf.data.task_names import EMBEDDINGS
 from jsf.data.vocabulary import Vocabulary
 
-SCHEMA = 3
-PRECISIONS = ("fp32", "fp16")
+SCHEMA = 4
+PRECISIONS = ("fp32", "fp16", "int8")
+"""What a user asks for, and engines are built of."""
+
+CPU_INT8 = "int8-cpu"
+VARIANTS = (*PRECISIONS, CPU_INT8)
+"""What graphs there are: INT8 is one thing for TensorRT, and another for CPUs."""
+
 GRAPHS = ("frame_encoder", "word_encoder", "matcher", "matcher.buckets")
 """Of JSFusion."""
 
@@ -36,6 +44,8 @@ EMBEDDING_GRAPHS = ("video_encoder", "text_encoder")
 
 MAPS = ("attention", "stage1", "stage2", "stage3", "gate1", "gate2", "gate3")
 """Values that a matcher graph names and does not put out: JST's weights, and CHD's stages and their gates."""
+
+SAMPLES = "samples.npz"
 
 EXPORT_AGAIN = "Export the bundle again: jsf export --ckpt best.pt"
 
@@ -54,9 +64,10 @@ class Manifest:
         joint_width: the width of an encoded frame or word (D1), or of an embedding.
         opset: the ONNX opset of the graphs.
         vocabulary: SHA-256 of vocabulary.json.
-        hashes: precision -> graph -> SHA-256 of its file.
+        samples: SHA-256 of samples.npz.
+        hashes: variant -> graph -> SHA-256 of its file.
         parity: graph -> largest difference from PyTorch, relative to the output's range.
-        losses: precision -> what it costs against fp32: score error, and accuracy or "not measured".
+        losses: variant -> what it costs against fp32: score error, and accuracy or "not measured".
         tools: package -> version that wrote the bundle.
         limits: how much of a video and of a text an embedding takes: the fields of `Limits`; empty for JSFusion.
     """
@@ -70,6 +81,7 @@ class Manifest:
     joint_width: int
     opset: int
     vocabulary: str
+    samples: str
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
     parity: dict[str, float] = field(default_factory=dict)
     losses: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -112,29 +124,39 @@ class Bundle:
         try:
             manifest = _manifest(path)
             vocabulary = Vocabulary.load(root / "vocabulary.json")
-            _check_hash(root / "vocabulary.json", manifest.vocabulary)
+            _checked(root / "vocabulary.json", manifest.vocabulary)
             return cls(root, manifest, vocabulary)
         except JsfError as error:
             raise JsfError(error.message, error.fix or EXPORT_AGAIN) from error
 
-    def graph(self, precision: str, name: str) -> Path:
+    def graph(self, variant: str, name: str) -> Path:
         """The path of a graph whose content is the one that the manifest names.
 
+        Args:
+            variant: one of VARIANTS.
+            name: one of the manifest's `graphs`.
+
         Raises:
-            JsfError: the bundle does not have this precision, the file is missing, or it was changed.
+            JsfError: the bundle does not have this variant, the file is missing, or it was changed.
         """
-        if precision not in PRECISIONS:
-            raise JsfError(f"precision '{precision}' is not known, expected one of: {', '.join(PRECISIONS)}.")
-        if precision not in self.manifest.hashes:
+        if variant not in VARIANTS:
+            raise JsfError(f"precision '{variant}' is not known, expected one of: {', '.join(VARIANTS)}.")
+        if variant not in self.manifest.hashes:
+            options = "--int8 --features F --captions C" if variant.startswith("int8") else f"--{variant}"
             raise JsfError(
-                f"{self.root} has no {precision} graphs, only: {', '.join(self.manifest.hashes)}.",
-                f"Make them with: jsf build-engine --{precision} --bundle {self.root}",
+                f"{self.root} has no {variant} graphs, only: {', '.join(self.manifest.hashes)}.",
+                f"Make them with: jsf build-engine {options} --bundle {self.root}",
             )
-        path = graph_path(self.root, precision, name)
-        if not path.is_file():
-            raise JsfError(f"{path} is missing.", EXPORT_AGAIN)
-        _check_hash(path, self.manifest.hashes[precision][name])
-        return path
+        return _checked(graph_path(self.root, variant, name), self.manifest.hashes[variant][name])
+
+    @property
+    def samples(self) -> Path:
+        """The path of the stored inputs, whose content is the one that the manifest names.
+
+        Raises:
+            JsfError: the file is missing, or it was changed.
+        """
+        return _checked(self.root / SAMPLES, self.manifest.samples)
 
     def check_compares(self) -> None:
         """Raises JsfError where the model is an embedding, which compares no frame with a word."""
@@ -159,16 +181,20 @@ class Bundle:
         write_manifest(self.root, self.manifest)
 
 
-def _check_hash(path: Path, expected: str) -> None:
+def _checked(path: Path, expected: str) -> Path:
+    """The path of a file that has this SHA-256; raises JsfError otherwise."""
+    if not path.is_file():
+        raise JsfError(f"{path} is missing.", EXPORT_AGAIN)
     if (found := sha256(path)) != expected:
         raise JsfError(
             f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", EXPORT_AGAIN
         )
+    return path
 
 
-def graph_path(root: Path, precision: str, name: str) -> Path:
+def graph_path(root: Path, variant: str, name: str) -> Path:
     """Where a graph lies in a bundle."""
-    return root / precision / f"{name}.onnx"
+    return root / variant / f"{name}.onnx"
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
@@ -192,14 +218,14 @@ def _manifest(path: Path) -> Manifest:
         raise JsfError(f"{path} lacks: {', '.join(missing)}.")
     manifest = Manifest(**{f.name: value[f.name] for f in fields(Manifest)})
     pattern = Manifest(
-        "", "", "", feature_width=0, extractor="", left_padded=False, joint_width=0, opset=0, vocabulary=""
+        "", "", "", feature_width=0, extractor="", left_padded=False, joint_width=0, opset=0, vocabulary="", samples=""
     )
     for name, expected in asdict(pattern).items():
         if type(value[name]) is not type(expected):
             raise JsfError(f"{path}: '{name}' is {value[name]!r}, expected a {type(expected).__name__}.")
     complete = (_names(hashes, manifest.graphs, str) for hashes in manifest.hashes.values())
     if "fp32" not in manifest.hashes or not all(complete):
-        raise JsfError(f"{path}: 'hashes' must name fp32, and for each precision all of: {', '.join(manifest.graphs)}.")
+        raise JsfError(f"{path}: 'hashes' must name fp32, and for each variant all of: {', '.join(manifest.graphs)}.")
     wanted = [f.name for f in fields(Limits) if f.type is int] if manifest.model in EMBEDDINGS else []
     if not _names(manifest.limits, wanted, int) or not all(number > 0 for number in manifest.limits.values()):
         raise JsfError(f"{path}: 'limits' is {manifest.limits}, expected a positive number for each of: {wanted}.")

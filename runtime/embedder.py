@@ -11,7 +11,7 @@ from jsf.data.task_names import EMBEDDINGS
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.bundle import EXPORT_AGAIN, Bundle, default_bundle
 from jsf.runtime.embedding import EmbeddingScorer
-from jsf.runtime.graphs import load_graphs
+from jsf.runtime.graphs import Graphs, load_graphs
 
 INPUTS = {
     "video_encoder": ("features", "lengths", "clips", "clip_lengths"),
@@ -27,7 +27,7 @@ class Embedder(EmbeddingScorer):
         bundle: what it was loaded from.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, bundle: Bundle, graphs: Graphs) -> None:
         manifest = bundle.manifest
         if manifest.model not in EMBEDDINGS:
             raise JsfError(
@@ -38,8 +38,7 @@ class Embedder(EmbeddingScorer):
         self.feature_width, self.width = manifest.feature_width, manifest.joint_width
         self.limits = Limits(manifest.model == "hse", **manifest.limits)
         self.limits.check()
-        self._graphs = load_graphs(bundle, device, precision)
-        self.description = self._graphs.description
+        self._graphs, self.description = graphs, graphs.description
         self._check_limits()
 
     @classmethod
@@ -49,7 +48,8 @@ class Embedder(EmbeddingScorer):
         Raises:
             JsfError: it is not a valid bundle of an embedding, or the device or the precision is not there.
         """
-        return cls(Bundle.open(Path(bundle) if bundle else default_bundle()), device, precision)
+        opened = Bundle.open(Path(bundle) if bundle else default_bundle())
+        return cls(opened, load_graphs(opened, device, precision))
 
     def _check_limits(self) -> None:
         """Raises JsfError unless the graphs take what the manifest says: arrays are allocated by it."""

@@ -7,9 +7,12 @@ from jsf.data.errors import JsfError
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
-from jsf.runtime.bundle import PRECISIONS, Bundle
+from jsf.runtime.bundle import CPU_INT8, PRECISIONS, Bundle
 
 DEVICES = ("auto", "cpu", "cuda")
+
+SYMBOLIC = {"matcher": "matcher.buckets"}
+"""What ONNX Runtime runs in the place of a static graph: at the lengths that a batch needs, and loses nothing by it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
         bundle: the opened bundle.
         device: "cpu"; "cuda", an engine of the bundle, or ONNX Runtime where it has none; "auto", an engine where the
             bundle has one for this machine's GPU, else the CPU.
-        precision: "fp32" or "fp16"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
+        precision: "fp32", "fp16" or "int8"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
 
     Raises:
         JsfError: what was asked for is not there. Only "auto" chooses.
@@ -59,9 +62,8 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
         why_not = "; no engine of the bundle is for this GPU: --device cuda says why"
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
-    # The symbolic matcher runs at the lengths that a batch needs, and ONNX Runtime loses nothing by that.
-    files = {name: "matcher.buckets" if name == "matcher" else name for name in names}
-    loaded = {name: OnnxRuntimeGraph(bundle.graph(chosen, file), target) for name, file in files.items()}
+    variant = CPU_INT8 if (chosen, target) == ("int8", "cpu") else chosen
+    loaded = {name: OnnxRuntimeGraph(bundle.graph(variant, SYMBOLIC.get(name, name)), target) for name in names}
     return _described(loaded, chosen + why_not)
 
 

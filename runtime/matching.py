@@ -1,5 +1,6 @@
 """The matcher over any number of pairs, in batches cropped to the lengths that they need."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from jsf.data.lengths import crop_length
 from jsf.data.progress import track
-from jsf.runtime.backends.base import Graph
+from jsf.runtime.backends.base import Arrays, Graph
 
 JOINT_BYTES = 64 << 20
 """Size of a batch's joint tensor [P, N, M, J] in float32; a handful of such tensors live at a time."""
@@ -47,6 +48,24 @@ def match(
     A symbolic matcher gets pairs of similar lengths together, and of each only the steps that they need. A static one
     gets the whole collection every time where its `limits` allow, so that a backend can keep it on its device.
     """
+    order, outputs = [], []
+    for rows, inputs in batches(matcher, videos, sentences, video_index, sentence_index):
+        order.append(rows)
+        outputs.append(matcher.run(inputs)["scores"])
+    found: npt.NDArray[np.float32] = np.concatenate(outputs)
+    scores = np.empty_like(found)
+    scores[np.concatenate(order)] = found
+    return scores
+
+
+def batches(
+    matcher: Graph,
+    videos: Encoded,
+    sentences: Encoded,
+    video_index: npt.NDArray[np.integer[Any]],
+    sentence_index: npt.NDArray[np.integer[Any]],
+) -> Iterator[tuple[npt.NDArray[np.intp], Arrays]]:
+    """What `match` runs: which pairs are in a batch, and the matcher's inputs, with a progress bar."""
     symbolic = isinstance(matcher.inputs[0].shape[1], str)
     whole = not symbolic and len(videos) <= matcher.limits.get("V", 0) and len(sentences) <= matcher.limits.get("S", 0)
     order = np.lexsort((sentences.lengths[sentence_index], videos.lengths[video_index]))
@@ -57,7 +76,6 @@ def match(
     )
     fitting = JOINT_BYTES // (cells * videos.values.shape[2] * 4)
     batch = max(1, matcher.limits.get("P", fitting))
-    outputs = []
     starts = range(0, len(order), batch)
     for start in track(starts, "matching", len(starts)):
         rows = order[start : start + batch]
@@ -76,11 +94,7 @@ def match(
         }
         if some_sentences.blanks is not None:
             inputs["blanks"] = some_sentences.blanks
-        outputs.append(matcher.run(inputs)["scores"])
-    found: npt.NDArray[np.float32] = np.concatenate(outputs)
-    scores = np.empty_like(found)
-    scores[order] = found
-    return scores
+        yield rows, inputs
 
 
 def _members(

@@ -15,7 +15,7 @@ from jsf.data.task_names import FILLS
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.bundle import Bundle, default_bundle
 from jsf.runtime.features import Video, key, model_features
-from jsf.runtime.graphs import load_graphs
+from jsf.runtime.graphs import Graphs, load_graphs
 from jsf.runtime.matching import Encoded, match
 
 ENCODE_BATCH = 32
@@ -32,11 +32,10 @@ class Scorer:
         extractor: what made the features that the model was trained on; "" where unknown.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, bundle: Bundle, graphs: Graphs) -> None:
         bundle.check_compares()
         self.bundle, self.task, self.vocabulary = bundle, bundle.manifest.task, bundle.vocabulary
-        self._graphs = load_graphs(bundle, device, precision)
-        self.description = self._graphs.description
+        self._graphs, self.description = graphs, graphs.description
         self.extractor, self.feature_width = bundle.manifest.extractor, bundle.manifest.feature_width
 
     @classmethod
@@ -46,7 +45,9 @@ class Scorer:
         Raises:
             JsfError: it is not a valid bundle, or the device or the precision is not there.
         """
-        return cls(Bundle.open(Path(bundle) if bundle else default_bundle()), device, precision)
+        opened = Bundle.open(Path(bundle) if bundle else default_bundle())
+        opened.check_compares()
+        return cls(opened, load_graphs(opened, device, precision))
 
     def score(self, video: Video, sentence: str) -> float:
         """The score of one pair.

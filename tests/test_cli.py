@@ -84,7 +84,7 @@ class TestHelp:
     def test_all_verbs_are_listed(self, jsf):
         shown = jsf("--help")
         assert shown.status == 0
-        assert {"demo", "extract", "train", "evaluate", "export", "build-engine", "score"} <= set(VERBS)
+        assert {"demo", "extract", "train", "evaluate", "export", "build-engine", "inspect", "doctor", "score"} <= set(VERBS)
         assert {"choose", "fill", "import-checkpoint"} <= set(VERBS)
         assert set(VERBS) <= set(re.findall(r"[\w-]+", shown.out))
 
@@ -440,7 +440,36 @@ class TestFromCheckpointToScore:
         shutil.copytree(tiny_bundle, "bundle")
         result = json.loads(jsf("build-engine", "--backend", "onnxruntime", "--fp16", "--json").out)
         assert (result["backend"], result["engines"]) == ("onnxruntime", [])
-        assert result["loss"]["accuracy"] == "not measured"
+        assert result["losses"]["fp16"]["accuracy"] == "not measured"
+
+    def test_int8_is_calibrated_measured_and_then_scores(self, jsf, tiny_bundle, data):
+        shutil.copytree(tiny_bundle, "bundle")
+        limits = ("--max-drop", "100", "--min-correlation", "-1", "--max-error", "100")
+        table = ("--features", "features.h5", "--captions", "captions.csv", "--method", "entropy")
+        built = jsf("build-engine", "--int8", "--backend", "onnxruntime", *table, *limits, "--keep-fp16", "jst.w")
+        assert built.status == 0
+        for variant in ("int8", "int8-cpu"):
+            assert f"{variant}: 4 queries of captions.csv; calibrated on 2 videos" in built.out
+            assert f"{variant} accuracy: measured on 4 queries: too few to tell, 500 are needed" in built.out
+            assert f"{variant} keeps in FP16 instead of INT8: jst.w" in built.out
+        assert "bundle/int8: graphs for ONNX Runtime, no engines" in built.out
+        assert len(re.findall("rank correlation", built.out)) == 2
+        scored = jsf("score", "v0.npz", SENTENCE, "--precision", "int8")
+        assert "on cpu, int8" in scored.err
+        assert np.isfinite(float(scored.out))
+        again = jsf("build-engine", "--int8", "--backend", "onnxruntime", "--json")  # the graphs are there: no data
+        assert json.loads(again.out)["losses"]["int8"]["samples"] == "captions.csv"
+
+    def test_graphs_that_cost_too_much_are_shown_and_not_published(self, jsf, tiny_bundle, data):
+        shutil.copytree(tiny_bundle, "bundle")
+        table = ("--features", "features.h5", "--captions", "captions.csv")
+        refused = jsf("build-engine", "--int8", "--backend", "onnxruntime", *table, "--min-correlation", "1.5")
+        assert refused.status == 1
+        assert "rank correlation" in refused.out
+        assert "wanted is 1.5 (--min-correlation)" in refused.err
+        assert "Layers that cost most, by the share of the mean score error" in refused.err
+        assert re.search("Keep layers in FP16: --keep-fp16 [a-z]", refused.err)
+        assert not Path("bundle/int8").exists()
 
     def test_a_video_file_is_scored_with_the_extractor_in_the_bundle(
         self, jsf, traced, extractor, tiny_model, clip, monkeypatch
@@ -542,6 +571,32 @@ REFUSALS = {
     "a place that is taken": ("export --ckpt best.pt -o text.npz", "text.npz exists and is not a bundle", "-o"),
     "an engine without GPU": ("build-engine --backend tensorrt", "no usable NVIDIA GPU", "on the machine with the GPU"),
     "an unknown backend": ("build-engine --backend tvm", "backend 'tvm' is not known, expected", ""),
+    "int8 without data": (
+        "build-engine --int8 --backend onnxruntime",
+        "--int8 needs pairs to calibrate on, and the bundle has no INT8 graphs yet",
+        "jsf build-engine --int8 --features FEATURES --captions TABLE --bundle",
+    ),
+    "features without captions": (
+        "build-engine --int8 --features features.h5 --backend onnxruntime",
+        "--features and --captions go together",
+        "Give both",
+    ),
+    "two precisions": ("build-engine --int8 --fp16", "--fp16 and --int8 were both given", "Give --int8"),
+    "a choice of int8 for fp16": (
+        "build-engine --fp16 --auto --backend onnxruntime",
+        "--keep-fp16 and --auto are choices of --int8",
+        "Give --int8",
+    ),
+    "data for fp32": (
+        "build-engine --features features.h5 --captions captions.csv --backend onnxruntime",
+        "measure --fp16 or --int8",
+        "Give one",
+    ),
+    "a method that is none": (
+        "build-engine --int8 --method kl --features features.h5 --captions captions.csv --backend onnxruntime",
+        "calibration method 'kl' is not known, expected one of: minmax, entropy, percentile",
+        "",
+    ),
     "an engine of no bundle": ("build-engine --bundle none", "none is not a bundle", "jsf export"),
     "no video": ("extract gone.mp4 -o x.npz", "gone.mp4 does not exist", ""),
     "a text as video": ("extract text.npz -o x.npz", "could not extract:", "the same command skips them"),

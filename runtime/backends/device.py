@@ -1,17 +1,16 @@
-"""CUDA memory and one stream, through `pycuda` or `cuda-python`: one interface, two implementations."""
+"""CUDA memory and one stream: one interface, for `pycuda` and for `cuda-python`."""
 
-import atexit
-import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
-from jsf.data.extras import require
 from jsf.runtime.backends.driver import require_gpu
 
 
@@ -42,6 +41,14 @@ class Device(ABC):
         """
 
     @abstractmethod
+    def pin(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Page-locked memory [nbytes] of the host, which the GPU copies from and to without the CPU's help.
+
+        Raises:
+            JsfError: there is not that much.
+        """
+
+    @abstractmethod
     def upload(self, buffer: Buffer, array: npt.NDArray[Any]) -> None:
         """Queues a copy of a contiguous array into a buffer; the array stays as it is until `synchronize`."""
 
@@ -53,71 +60,14 @@ class Device(ABC):
     def synchronize(self) -> None:
         """Waits for all that was queued."""
 
+    @abstractmethod
+    def capture(self, queue: Callable[[], bool]) -> Callable[[], None] | None:
+        """Captures what `queue` puts into the stream as a CUDA graph, without running it.
 
-class PyCudaDevice(Device):
-    """`pycuda`, in the primary context, which TensorRT shares; for the thread that opened it."""
-
-    def __init__(self) -> None:
-        require_gpu()
-        self._cuda = require("pycuda.driver", "pycuda")
-        self._cuda.init()
-        context = self._cuda.Device(0).retain_primary_context()
-        context.push()
-        atexit.register(context.pop)  # pycuda aborts the process when its stack of contexts is not empty at exit
-        self._stream = self._cuda.Stream()
-        self.stream = int(self._stream.handle)
-
-    def allocate(self, nbytes: int) -> Buffer:  # noqa: D102
-        try:
-            memory = self._cuda.mem_alloc(nbytes)
-        except self._cuda.MemoryError as error:
-            raise _exhausted(nbytes) from error
-        return Buffer(int(memory), nbytes, memory)
-
-    def upload(self, buffer: Buffer, array: npt.NDArray[Any]) -> None:  # noqa: D102
-        self._cuda.memcpy_htod_async(buffer.address, array, self._stream)
-
-    def download(self, array: npt.NDArray[Any], buffer: Buffer) -> None:  # noqa: D102
-        self._cuda.memcpy_dtoh_async(array, buffer.address, self._stream)
-
-    def synchronize(self) -> None:  # noqa: D102
-        self._stream.synchronize()
-
-
-class CudaPythonDevice(Device):
-    """`cuda-python`: NVIDIA's own binding of the CUDA runtime."""
-
-    def __init__(self) -> None:
-        require_gpu()
-        self._cuda = require("cuda.bindings.runtime", "tensorrt")
-        self._call(self._cuda.cudaSetDevice(0))
-        self.stream = int(self._call(self._cuda.cudaStreamCreate()))
-
-    def allocate(self, nbytes: int) -> Buffer:  # noqa: D102
-        error, address = self._cuda.cudaMalloc(nbytes)
-        if error == self._cuda.cudaError_t.cudaErrorMemoryAllocation:
-            raise _exhausted(nbytes)
-        self._call((error,))
-        buffer = Buffer(int(address), nbytes)
-        weakref.finalize(buffer, self._cuda.cudaFree, buffer.address)
-        return buffer
-
-    def upload(self, buffer: Buffer, array: npt.NDArray[Any]) -> None:  # noqa: D102
-        kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._call(self._cuda.cudaMemcpyAsync(buffer.address, array.ctypes.data, array.nbytes, kind, self.stream))
-
-    def download(self, array: npt.NDArray[Any], buffer: Buffer) -> None:  # noqa: D102
-        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._call(self._cuda.cudaMemcpyAsync(array.ctypes.data, buffer.address, array.nbytes, kind, self.stream))
-
-    def synchronize(self) -> None:  # noqa: D102
-        self._call(self._cuda.cudaStreamSynchronize(self.stream))
-
-    def _call(self, result: tuple[Any, ...]) -> Any:
-        error, *values = result
-        if error != self._cuda.cudaError_t.cudaSuccess:
-            raise JsfError(f"CUDA failed: {error.name}.", "Check the GPU with `nvidia-smi`.")
-        return values[0] if values else None
+        Returns:
+            What queues all of it again at once; None where it cannot be captured: `queue` returned False, CUDA refused,
+            or the package has no CUDA graphs.
+        """
 
 
 @cache
@@ -128,10 +78,17 @@ def open_device() -> Device:
         JsfError: there is no GPU, or neither package.
     """
     require_gpu()
-    return PyCudaDevice() if find_spec("pycuda") else CudaPythonDevice()
+    if find_spec("pycuda"):
+        from jsf.runtime.backends.pycuda_device import PyCudaDevice
+
+        return PyCudaDevice()
+    from jsf.runtime.backends.cuda_python_device import CudaPythonDevice
+
+    return CudaPythonDevice()
 
 
-def _exhausted(nbytes: int) -> JsfError:
+def exhausted(owner: str, nbytes: int) -> JsfError:
+    """The error where the GPU, or the machine, has less memory than is asked for."""
     return JsfError(
-        f"the GPU has no {nbytes:,} bytes of free memory.", "Score smaller batches, or free the GPU (see `nvidia-smi`)."
+        f"{owner} has no {nbytes:,} bytes of free memory.", "Score smaller batches, or free memory (see `nvidia-smi`)."
     )

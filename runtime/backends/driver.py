@@ -3,21 +3,26 @@
 import ctypes
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from jsf.data.errors import JsfError
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
-_MAJOR, _MINOR = 75, 76
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h."""
+JETSON_RELEASE = Path("/etc/nv_tegra_release")
+BOARD = Path("/proc/device-tree/model")
+
+_INTEGRATED, _MAJOR, _MINOR = 18, 75, 76
+"""CU_DEVICE_ATTRIBUTE_INTEGRATED, _COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: its name, and its compute capability as NVIDIA writes it ("8.7")."""
+    """A GPU: its name, its compute capability as NVIDIA writes it ("8.7"), and whether the CPU's memory is its own."""
 
     name: str
     compute_capability: str
+    integrated: bool = False
 
 
 def find_gpu() -> Gpu | None:
@@ -26,15 +31,14 @@ def find_gpu() -> Gpu | None:
         cuda = ctypes.CDLL(LIBRARY)
     except OSError:
         return None
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    device = ctypes.c_int()
     name = ctypes.create_string_buffer(256)
     # Each call returns 0 on success; a driver without a usable GPU fails in the first or the second.
     if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
         return None
     cuda.cuDeviceGetName(name, len(name), device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device)
-    return Gpu(name.value.decode(errors="replace"), f"{major.value}.{minor.value}")
+    major, minor, integrated = (_attribute(cuda, device, number) for number in (_MAJOR, _MINOR, _INTEGRATED))
+    return Gpu(name.value.decode(errors="replace"), f"{major}.{minor}", bool(integrated))
 
 
 def require_gpu() -> Gpu:
@@ -45,3 +49,14 @@ def require_gpu() -> Gpu:
             "Check it with `nvidia-smi` (on a Jetson: `jetson_release`), or run with --device cpu.",
         )
     return gpu
+
+
+def is_jetson() -> bool:
+    """Whether this is a Jetson; the board's name is there in a container too."""
+    return JETSON_RELEASE.is_file() or (BOARD.is_file() and b"NVIDIA Jetson" in BOARD.read_bytes())
+
+
+def _attribute(cuda: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
+    value = ctypes.c_int()
+    cuda.cuDeviceGetAttribute(ctypes.byref(value), number, device)
+    return value.value

@@ -1,6 +1,7 @@
 """The sidecar of an engine: what built it, for which machine and shapes, from which graph. An engine has none."""
 
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,11 +12,15 @@ import numpy as np
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256, write_json
 from jsf.runtime.backends.base import TensorSpec
+from jsf.runtime.backends.driver import is_jetson
 
-SCHEMA = 1
+SCHEMA = 2
 REBUILD = "Build the engine again: jsf build-engine"
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Backend -> the Python module that builds and runs its engines; the extra of jsf has the backend's name."""
+
+AMPERE = (8, 0)
+"""The compute capability from which a hardware-compatible engine runs."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,16 @@ class EngineSidecar:
 
     Attributes:
         graph: the graph's name; precision: the bundle's precision that it belongs to.
-        backend: "tensorrt" or "tensorrt-rtx"; version: its exact version, since an engine runs on no other.
+        backend: "tensorrt" or "tensorrt-rtx"; version: the exact one that built it.
         platform: operating system and processor, "linux-x86_64".
-        compute_capabilities: the GPUs it runs on, "8.7".
+        compute_capabilities: the GPUs it was built for, "8.7".
+        hardware_compatible: it runs on every GPU from compute capability 8.0 too.
+        version_compatible: it runs on later versions of the same major one too, and carries code for the CPU.
         graph_sha256: of the ONNX file it was built from; engine_sha256: of the engine.
         inputs: name -> {"dtype": "float16", "shape": ["V", 40, 512]}; outputs: likewise.
         profile: symbolic length -> [least, usual, greatest].
         layers: type -> the number of layers that read or write it, as the builder reports them.
+        types: layer with weights -> the type that it multiplies in; those that the builder names.
         built: the tools and the device that built it.
     """
 
@@ -49,12 +57,15 @@ class EngineSidecar:
     version: str
     platform: str
     compute_capabilities: list[str]
+    hardware_compatible: bool
+    version_compatible: bool
     graph_sha256: str
     engine_sha256: str
     inputs: dict[str, dict[str, Any]]
     outputs: dict[str, dict[str, Any]]
     profile: dict[str, list[int]]
     layers: dict[str, int]
+    types: dict[str, str]
     built: dict[str, str]
     schema: int = SCHEMA
 
@@ -63,7 +74,7 @@ class EngineSidecar:
         """Reads a sidecar.
 
         Raises:
-            JsfError: it is missing, damaged, or written by a newer jsf.
+            JsfError: it is missing, damaged, or of another version of jsf.
         """
         value = read_json(path)
         if value.get("schema") != SCHEMA:
@@ -84,34 +95,48 @@ class EngineSidecar:
 
     def mismatch(self, machine: Machine) -> str | None:
         """Why the engine does not run on a machine, both sides named; None where it runs."""
-        if machine.version != self.version:
-            return f"it was built by {self.backend} {self.version}, this machine has {self.backend} {machine.version}"
+        built, here = numbers(self.version), numbers(machine.version)
+        later = self.version_compatible and here[:1] == built[:1] and here >= built
+        if machine.version != self.version and not later:
+            kept = f" for {built[0]}.x from there" if self.version_compatible else ""
+            return (
+                f"it was built by {self.backend} {self.version}{kept}, "
+                f"this machine has {self.backend} {machine.version}"
+            )
         if machine.platform != self.platform:
             return f"it was built for {self.platform}, this machine is {machine.platform}"
-        if machine.compute_capability not in self.compute_capabilities:
-            built = ", ".join(self.compute_capabilities)
-            return f"it was built for compute capability {built}, this GPU has {machine.compute_capability}"
+        any_gpu = self.hardware_compatible and numbers(machine.compute_capability) >= AMPERE
+        if machine.compute_capability not in self.compute_capabilities and not any_gpu:
+            listed = "8.0 and newer" if self.hardware_compatible else ", ".join(self.compute_capabilities)
+            return f"it was built for compute capability {listed}, this GPU has {machine.compute_capability}"
         return None
 
     def check_files(self, engine: Path, graph_sha256: str) -> None:
         """Raises JsfError unless the engine is the file that was built, from the graph that the bundle holds now."""
+        if self.graph != engine.stem:
+            raise JsfError(
+                f"{engine} was renamed: its sidecar is of '{self.graph}', not of '{engine.stem}'.", self.rebuild(engine)
+            )
         if self.graph_sha256 != graph_sha256:
             raise JsfError(
                 f"{engine} was built from another graph: its SHA-256 was {self.graph_sha256[:12]}..., "
-                f"the bundle's {self.precision} {self.graph} is {graph_sha256[:12]}...",
+                f"the bundle's {self.precision} graph is {graph_sha256[:12]}...",
                 self.rebuild(engine),
             )
         if not engine.is_file():
             raise JsfError(f"{engine} is missing; its sidecar is there.", self.rebuild(engine))
         if (found := sha256(engine)) != self.engine_sha256:
             raise JsfError(
-                f"{engine} is damaged: its SHA-256 is {found[:12]}..., its sidecar says {self.engine_sha256[:12]}...",
+                f"{engine} is damaged or another engine: its SHA-256 is {found[:12]}..., "
+                f"its sidecar says {self.engine_sha256[:12]}...",
                 self.rebuild(engine),
             )
 
     def rebuild(self, engine: Path) -> str:
         """The command that builds the engine again, from its path in a bundle."""
         flag = "" if self.precision == "fp32" else f" --{self.precision}"
+        flag += " --hardware-compatible" if self.hardware_compatible else ""
+        flag += " --version-compatible" if self.version_compatible else ""
         bundle = engine.parents[3]
         return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend} --bundle {bundle}"
 
@@ -119,6 +144,11 @@ class EngineSidecar:
 def specs(tensors: Mapping[str, Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
     """A sidecar's inputs or outputs as the graph's."""
     return tuple(TensorSpec(name, np.dtype(t["dtype"]), tuple(t["shape"])) for name, t in tensors.items())
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version or of a compute capability, in order: "10.3.0" -> (10, 3, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _check_tensors(path: Path, sidecar: EngineSidecar) -> None:
@@ -133,5 +163,5 @@ def _check_tensors(path: Path, sidecar: EngineSidecar) -> None:
 
 
 def this_platform() -> str:
-    """Operating system and processor, "linux-aarch64" on a Jetson."""
-    return f"{platform.system()}-{platform.machine()}".lower()
+    """Operating system and processor: "linux-x86_64"; "linux-aarch64-jetson", which takes no server's engines."""
+    return f"{platform.system()}-{platform.machine()}".lower() + ("-jetson" if is_jetson() else "")

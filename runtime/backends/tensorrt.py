@@ -5,13 +5,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.runtime.backends.base import Arrays, Graph
-from jsf.runtime.backends.device import Buffer, Device, open_device
+from jsf.runtime.backends.buffers import Buffers
+from jsf.runtime.backends.contexts import Contexts
+from jsf.runtime.backends.device import Device, open_device
 from jsf.runtime.backends.driver import Gpu, require_gpu
 from jsf.runtime.backends.log import keeping_log
 from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, specs, this_platform
@@ -22,7 +21,8 @@ class TensorRTGraph(Graph):
     """An engine on the first GPU.
 
     A read-only array (`array.flags.writeable = False`) that is passed again is not copied again: that is how an encoded
-    gallery stays on the device. Arrays of any batch up to `limits` run; the caller splits larger ones.
+    gallery stays on the device. Arrays of any batch up to `limits` run; the caller splits larger ones. A batch shape
+    that comes again is replayed as a CUDA graph, but for TensorRT over `pycuda`, which has none.
 
     Args:
         path: the .engine file; its sidecar is the .json beside it.
@@ -49,22 +49,21 @@ class TensorRTGraph(Graph):
         self._load(trt)
         self.limits = {name: greatest for name, (_, _, greatest) in self._sidecar.profile.items()}
         self.description = f"{self._sidecar.backend} {self._sidecar.version} on {gpu.name}"
-        self._buffers: dict[str, Buffer] = {}
-        self._lock = Lock()  # shapes, addresses and buffers are the context's, so one run at a time
-        self._resident: dict[str, npt.NDArray[Any]] = {}
+        self._buffers = Buffers(self._device)
+        self._lock = Lock()  # contexts and buffers are those of one run at a time
 
     def _load(self, trt: Any) -> None:
         self._log = keeping_log(trt)
         runtime = trt.Runtime(self._log)
+        # A version-compatible engine carries code for the CPU, which runs here: as much to be trusted as a program.
+        runtime.engine_host_code_allowed = self._sidecar.version_compatible
         engine = runtime.deserialize_cuda_engine(self._path.read_bytes())
         if engine is None:
             raise self._refused("TensorRT refuses it: " + (" ".join(self._log.errors) or "no reason given"))
         if (found := _described(trt, engine)) != (expected := self._declared()):
             raise self._refused(f"it has the tensors {found}, its sidecar says {expected}")
         self._runtime = runtime  # TensorRT needs it as long as the engine
-        self._context = engine.create_execution_context()
-        if self._context is None:
-            raise self._refused("no execution context: " + " ".join(self._log.errors))
+        self._contexts = Contexts(trt, engine, self._device)
 
     def _run(self, arrays: Arrays) -> Arrays:
         self._check_lengths(arrays)
@@ -72,22 +71,17 @@ class TensorRTGraph(Graph):
             return self._execute(arrays)
 
     def _execute(self, arrays: Arrays) -> Arrays:
-        context = self._context
-        for name, array in arrays.items():
-            if not context.set_input_shape(name, array.shape):
-                raise self._failed(f"the shape {list(array.shape)} of '{name}'")
-            context.set_tensor_address(name, self._on_device(name, array).address)
-        results = {}
+        self._log.errors.clear()
+        batch = self._contexts.at(tuple((name, array.shape) for name, array in arrays.items()))
+        shapes = {spec.name: batch.output_shape(spec.name) for spec in self.outputs}
+        addresses = {name: self._buffers.send(name, array) for name, array in arrays.items()}
         for spec in self.outputs:
-            results[spec.name] = np.empty(tuple(context.get_tensor_shape(spec.name)), spec.dtype)
-            buffer = self._buffer(spec.name, results[spec.name].nbytes)
-            context.set_tensor_address(spec.name, buffer.address)
-        if not context.execute_async_v3(self._device.stream):
-            raise self._failed("the run")
-        for name, result in results.items():
-            self._device.download(result, self._buffers[name])
+            addresses[spec.name] = self._buffers.room(spec, shapes[spec.name])
+        if not batch.run(addresses):
+            raise JsfError(f"{self._path}: TensorRT refused the run: {' '.join(self._log.errors)}")
+        fetched = {spec.name: self._buffers.fetch(spec, shapes[spec.name]) for spec in self.outputs}
         self._device.synchronize()
-        return results
+        return {name: staged.copy() for name, staged in fetched.items()}  # the next run overwrites what is staged
 
     def _check_lengths(self, arrays: Arrays) -> None:
         found: dict[str, int] = {}
@@ -100,32 +94,12 @@ class TensorRTGraph(Graph):
             if not least <= length <= greatest:
                 raise JsfError(f"{name} = {length} is outside this engine's {least} to {greatest}.", "Split the batch.")
 
-    def _on_device(self, name: str, array: npt.NDArray[Any]) -> Buffer:
-        if self._resident.get(name) is array:
-            return self._buffers[name]
-        self._resident.pop(name, None)
-        buffer = self._buffer(name, array.nbytes)
-        self._device.upload(buffer, array)
-        if not array.flags.writeable and not isinstance(array.base, np.ndarray):  # a view's base may yet be written
-            self._resident[name] = array
-        return buffer
-
-    def _buffer(self, name: str, nbytes: int) -> Buffer:
-        """The tensor's buffer, which grows to the largest batch seen."""
-        if name not in self._buffers or self._buffers[name].nbytes < nbytes:
-            self._buffers.pop(name, None)
-            self._buffers[name] = self._device.allocate(nbytes)
-        return self._buffers[name]
-
     def _declared(self) -> dict[str, Any]:
         tensors = (*self.inputs, *self.outputs)
         return {t.name: (t.dtype.name, [-1 if isinstance(d, str) else d for d in t.shape]) for t in tensors}
 
     def _refused(self, reason: str) -> JsfError:
         return JsfError(f"{self._path} cannot be loaded: {reason}.", self._sidecar.rebuild(self._path))
-
-    def _failed(self, what: str) -> JsfError:
-        return JsfError(f"{self._path}: TensorRT refused {what}: {' '.join(self._log.errors)}")
 
 
 class NoEngineError(JsfError):
@@ -140,12 +114,19 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
         JsfError: there is no GPU, or the engine is damaged or of another graph.
     """
     gpu = require_gpu()
-    reasons = []
+    fitting, reasons = [], []
     for path in sorted(bundle.engines.glob(f"*/{precision}/{graph}.json")):
-        sidecar = EngineSidecar.read(path)
-        if (reason := _mismatch(sidecar, gpu)) is None:
-            return TensorRTGraph(path.with_suffix(".engine"), bundle.manifest.hashes[precision][graph], device)
-        reasons.append(f"{path.parent.relative_to(bundle.root)}: {reason}.")
+        try:
+            sidecar = EngineSidecar.read(path)
+            reason = _mismatch(sidecar, gpu)
+        except JsfError as error:  # one that was left behind does not stand in the way of the others
+            reason = error.message.removesuffix(".")
+        if reason is None:
+            fitting.append((sidecar.version_compatible, sidecar.hardware_compatible, path.with_suffix(".engine")))
+        else:
+            reasons.append(f"{path.parent.relative_to(bundle.root)}: {reason}.")
+    if fitting:  # the first is the one that is for this machine alone: the fastest
+        return TensorRTGraph(min(fitting)[-1], bundle.manifest.hashes.get(precision, {}).get(graph, "absent"), device)
     flag = "" if precision == "fp32" else f" --{precision}"
     raise NoEngineError(
         "\n".join([f"{bundle.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),

@@ -20,7 +20,9 @@ BundleOption = Annotated[
     Path | None, typer.Option(help="Bundle folder; default $JSF_BUNDLE or ./bundle.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine where there is a GPU, else the CPU.")]
-PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16, or auto: fp32 on a CPU, the smallest built on a GPU.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="fp32, fp16, int8, or auto: fp32 on a CPU, the smallest built on a GPU.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 TaskOption = Annotated[str, typer.Option(help="retrieval, multiple-choice, fill-in-the-blank; or captioning.")]
 DatasetOption = Annotated[
@@ -209,14 +211,66 @@ def export(
 @app.command()
 def build_engine(
     fp16: Annotated[bool, typer.Option("--fp16", help="Convert the graphs to FP16 first.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Calibrate and convert them to INT8 and FP16.")] = False,
+    features: Annotated[
+        Path | None, typer.Option(help="Features to calibrate and to measure on: an HDF5 file or a folder of .npz.")
+    ] = None,
+    captions: Annotated[Path | None, typer.Option(help="Their table of captions, questions or blanks.")] = None,
+    method: Annotated[
+        str, typer.Option(help="How INT8 ranges are taken: minmax, entropy or percentile.")
+    ] = "percentile",
+    keep_fp16: Annotated[
+        list[str] | None, typer.Option(help="A layer that is not to be INT8; the gate names those that cost most.")
+    ] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Keep such layers in FP16 until the gate passes.")] = False,
+    max_drop: Annotated[float, typer.Option(help="Points of R@1, or of accuracy, that may be lost.")] = 0.5,
+    min_correlation: Annotated[float, typer.Option(help="Rank correlation with FP32 that is wanted.")] = 0.99,
+    max_error: Annotated[float, typer.Option(help="Mean score error allowed, in percent of the range.")] = 1.0,
     backend: Annotated[str, typer.Option(help="tensorrt, tensorrt-rtx, onnxruntime, or auto.")] = "auto",
+    hardware_compatible: Annotated[
+        bool, typer.Option("--hardware-compatible", help="Engines for any GPU from Ampere on.")
+    ] = False,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="Engines for newer TensorRT of the same major version too.")
+    ] = False,
     bundle: BundleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Build engines of a bundle's graphs for this machine's GPU, or ahead of time."""
-    from jsf.verbs.build_engine import show_engines
+    """Reduce a bundle's graphs, measure what that costs, and build engines for this machine's GPU or ahead of time."""
+    from jsf.calibration.gate import Limits
+    from jsf.calibration.publish import Choices
+    from jsf.export.options import BuildOptions
+    from jsf.verbs.build_engine import named_precision, show_engines
 
-    show_engines("fp16" if fp16 else "fp32", backend, bundle, json)
+    choices = Choices(method, tuple(keep_fp16 or ()), auto, Limits(max_drop, min_correlation, max_error))
+    options = BuildOptions(hardware_compatible, version_compatible)
+    show_engines(named_precision(fp16, int8), backend, bundle, features, captions, choices, options, json)
+
+
+@app.command()
+def inspect(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="BUNDLE|ENGINE",
+            help="A bundle's folder, or an .engine file; default: $JSF_BUNDLE or ./bundle.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a bundle or an engine holds, whether it is whole and runs here, and what its precisions cost."""
+    from jsf.verbs.inspect import show_inspection
+
+    show_inspection(path, json)
+
+
+@app.command()
+def doctor(json: JsonOption = False) -> None:
+    """Check this machine: packages, driver, TensorRT, providers, memory, power; each finding with its fix."""
+    from jsf.verbs.doctor import show_findings
+
+    show_findings(json)
 
 
 @app.command()

@@ -6,8 +6,9 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from jsf.calibration.error import generated_samples, score_error
+from jsf.calibration.error import score_error
 from jsf.calibration.fp16 import add_fp16, to_fp16
+from jsf.calibration.samples import load_samples
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
@@ -75,43 +76,33 @@ def test_no_cast_runs_over_a_gallery(bundle, name):
 def test_the_loss_is_measured_and_stands_in_the_manifest(bundle):
     loss = bundle.manifest.losses["fp16"]
     assert loss["accuracy"] == "not measured"
-    assert loss["samples"] == "generated"
-    assert loss["pairs"] == 64
+    assert loss["samples"] == "stored"
+    assert loss["pairs"] >= 64
+    assert loss["fp32_nodes"] == {}
     assert 0 < loss["score_error_mean"] <= loss["score_error_max"] < 0.01 * loss["score_range"]
 
 
 def test_graphs_without_a_change_have_no_error(bundle):
     graphs = {name: bundle.graph("fp32", name) for name in GRAPHS}
-    error = score_error(graphs, graphs, generated_samples(bundle.manifest, len(bundle.vocabulary)))
+    error = score_error(graphs, graphs, load_samples(bundle))
     assert error["score_error_max"] == 0
 
 
-def test_generated_samples_are_what_the_graphs_take(bundle):
-    samples = generated_samples(bundle.manifest, len(bundle.vocabulary))
-    valid = np.arange(40) < samples["word_lengths"][:, None]
-    assert samples["features"].shape == (8, 40, bundle.manifest.feature_width)
-    assert (samples["frame_lengths"].min(), samples["frame_lengths"].max()) == (1, 40)
-    assert np.array_equal(samples["words"] > 0, valid)
-    assert samples["words"].max() < len(bundle.vocabulary)
-
-
 def test_lengths_mask_as_before(bundle):
-    samples = generated_samples(bundle.manifest, len(bundle.vocabulary))
-    lengths = samples["frame_lengths"]
-    videos = graph(bundle, "frame_encoder").run({"features": samples["features"], "lengths": lengths})["videos"]
-    sentences = graph(bundle, "word_encoder").run({"words": samples["words"], "lengths": lengths})["sentences"]
-    order = np.arange(8, dtype=np.int32)
+    pairs = load_samples(bundle)
+    videos = graph(bundle, "frame_encoder").run(pairs.videos)["videos"]
+    sentences = graph(bundle, "word_encoder").run(pairs.sentences)["sentences"]
     inputs = {
-        "video_lengths": lengths,
-        "sentence_lengths": lengths,
-        "video_index": order,
-        "sentence_index": order[::-1],
+        "video_lengths": pairs.videos["lengths"],
+        "sentence_lengths": pairs.sentences["lengths"],
+        "video_index": pairs.video_index[:20],
+        "sentence_index": pairs.sentence_index[:20],
     }
     clean = graph(bundle, "matcher").run({"videos": videos, "sentences": sentences, **inputs})["scores"]
-    padding = np.arange(40) >= lengths[:, None]
-    for array in (videos, sentences):
+    for array, side in ((videos, pairs.videos), (sentences, pairs.sentences)):
+        padding = np.arange(40) >= side["lengths"][:, None]
+        assert padding.any()
         array[padding] = 100
-    assert padding.any()
     assert np.array_equal(
         graph(bundle, "matcher").run({"videos": videos, "sentences": sentences, **inputs})["scores"], clean
     )
@@ -129,18 +120,56 @@ def test_the_symbolic_matcher_gives_the_same_scores_cropped(bundle):
     assert np.allclose(graph(bundle, "matcher.buckets").run({**cropped, **inputs})["scores"], static, atol=1e-2)
 
 
-def test_a_graph_that_overflows_is_refused_and_the_bundle_stays_as_it_was(untouched):
+def test_weights_that_are_no_numbers_are_refused_and_the_bundle_stays_as_it_was(untouched):
     path = untouched.graph("fp32", "matcher")
     model = onnx.load(path)
-    for weight in model.graph.initializer:
-        if len(weight.dims) == 4:
-            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1e4), weight.name))
+    weight = next(weight for weight in model.graph.initializer if len(weight.dims) == 4)
+    weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, np.nan, np.float32), weight.name))
     onnx.save(model, path)
     untouched.manifest.hashes["fp32"]["matcher"] = sha256(path)
     with pytest.raises(JsfError, match=r"scores are not finite in reduced precision"):
         add_fp16(untouched)
     assert not (untouched.root / "fp16").exists()
     assert "fp16" not in Bundle.open(untouched.root).manifest.hashes
+
+
+def types(path):
+    """Value -> its type, of all values of a graph."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
+    return {value.name: TYPES.get(value.type.tensor_type.elem_type) for value in model.graph.value_info}
+
+
+def test_nodes_that_are_kept_read_and_write_fp32_and_nothing_is_rounded_between_them(untouched, tmp_path):
+    kept = ["jst.d3", "jst.d3/Add", "jst.d3/Tanh", "jst.d4"]
+    to_fp16(untouched.graph("fp32", "matcher"), tmp_path / "mixed.onnx", kept)
+    model = onnx.load(tmp_path / "mixed.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    found = types(tmp_path / "mixed.onnx")
+    weights = {weight.name: TYPES[weight.data_type] for weight in model.graph.initializer if weight.data_type in TYPES}
+    of = {node.name: node for node in model.graph.node}
+    for name in kept:
+        assert {{**weights, **found}[value] for value in (*of[name].input, *of[name].output)} == {"f32"}
+    made = {output: node for node in model.graph.node for output in node.output}
+    assert [made[of[name].input[0]].name for name in kept[1:]] == kept[:-1]
+    assert {weights[value] for value in of["jst.d2"].input if value in weights} == {"f16"}
+    assert {value.name: TYPES[value.type.tensor_type.elem_type] for value in model.graph.output} == {"scores": "f32"}
+
+
+@pytest.mark.parametrize("name", ["frame_encoder", "matcher"])
+def test_kept_as_a_whole_a_graph_computes_as_before(untouched, tmp_path, name):
+    source, pairs = untouched.graph("fp32", name), load_samples(untouched)
+    inputs = pairs.videos
+    if name == "matcher":
+        random = np.random.default_rng(0)
+        sides = {"video": pairs.videos, "sentence": pairs.sentences}
+        lengths = {f"{side}_lengths": inputs["lengths"] for side, inputs in sides.items()}
+        encoded = {f"{side}s": random.uniform(-1, 1, (len(x["lengths"]), 40, 8)) for side, x in sides.items()}
+        encoded = {key: value.astype(np.float16).astype(np.float32) for key, value in encoded.items()}
+        index = {"video_index": pairs.video_index, "sentence_index": pairs.sentence_index}
+        inputs = {**encoded, **lengths, **index}
+    to_fp16(source, tmp_path / "kept.onnx", [node.name for node in onnx.load(source).graph.node])
+    (found,), (expected,) = (OnnxRuntimeGraph(path).run(inputs).values() for path in (tmp_path / "kept.onnx", source))
+    assert np.array_equal(found, expected.astype(found.dtype))
 
 
 def test_a_file_that_is_not_a_graph_is_refused(tmp_path):

@@ -1,3 +1,5 @@
+"""The simulation rounds where the FP16 graph does, and leaves FP32 and INT8 as they are."""
+
 import numpy as np
 import onnx
 import pytest

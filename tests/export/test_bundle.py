@@ -15,6 +15,7 @@ from jsf.export import graphs as export_module
 from jsf.export.bundle import export_bundle
 from jsf.export.graphs import draw_samples
 from jsf.export.parity import LIMIT, measure_parity
+from jsf.export.tracing import LAYERS, name_nodes
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.jsfusion import JSFusion, folded
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
@@ -80,7 +81,7 @@ class TestGraphs:
 
     def test_the_files_are_those_of_the_layout(self, tiny_bundle):
         files = {path.relative_to(tiny_bundle).as_posix() for path in tiny_bundle.rglob("*") if path.is_file()}
-        assert files == {"manifest.json", "vocabulary.json", *(f"fp32/{name}.onnx" for name in GRAPHS)}
+        assert files == {"manifest.json", "vocabulary.json", "samples.npz", *(f"fp32/{name}.onnx" for name in GRAPHS)}
 
     @pytest.mark.parametrize("name", GRAPHS)
     def test_it_is_valid_onnx_with_its_weights_inside(self, tiny_bundle, name):
@@ -119,9 +120,10 @@ class TestGraphs:
 
     def test_the_manifest_says_what_is_there(self, tiny_bundle, tiny_checkpoint):
         manifest = json.loads((tiny_bundle / "manifest.json").read_text())
+        assert manifest["samples"] == sha256(tiny_bundle / "samples.npz")
         assert manifest["hashes"] == {"fp32": {name: sha256(graph_path(tiny_bundle, "fp32", name)) for name in GRAPHS}}
         assert {key: manifest[key] for key in ("schema", "model", "task", "preset", "feature_width", "extractor")} == {
-            "schema": 3,
+            "schema": 4,
             "model": "jsfusion",
             "task": "retrieval",
             "preset": "tiny",
@@ -140,6 +142,46 @@ class TestGraphs:
         assert all(0 <= error < 1e-4 for error in parity.values())
 
 
+class TestNames:
+    """Layers are named by the module that they come from."""
+
+    FRAMES = (*(f"context.convolutions.{i}" for i in range(3)), "d1")
+    WORDS = ("context.lstm", "d1")
+    STAGES = tuple(f"chd.stages.{i}.{part}" for i in range(3) for part in ("convolution", "gate"))
+    MATCHER = ("jst.d2", "jst.w", "jst.d3", "jst.d4", *STAGES, "head.d5", "head.d6", "head.d7", "head.d8")
+
+    @pytest.mark.parametrize(
+        "which",
+        [
+            None,  # the tiny bundle: retrieval
+            ("official", "multiple-choice"),
+            ("official", "fill-in-the-blank"),
+            ("paper", "retrieval", "lstm-fusion"),
+        ],
+        ids=str,
+    )
+    def test_each_layer_has_its_modules_name(self, tiny_bundle, variant_bundle, which):
+        root = variant_bundle(*which) if which else tiny_bundle
+        fused = which is not None and "lstm-fusion" in which
+        frames = self.WORDS if fused else self.FRAMES
+        matcher = self.MATCHER[-4:] if fused else self.MATCHER
+        wanted = {"frame_encoder": frames, "word_encoder": self.WORDS, "matcher": matcher, "matcher.buckets": matcher}
+        for name, layers in wanted.items():
+            nodes = load(root, name).graph.node
+            assert [node.name for node in nodes if node.op_type in LAYERS] == list(layers)
+            assert len({node.name for node in nodes}) == len(nodes)
+            assert "jst.d2/Tanh" in {node.name for node in nodes} or "jst.d2" not in layers
+
+    def test_a_layer_that_runs_twice_has_two_names(self):
+        graph = onnx.helper.make_graph([], "graph", [], [])
+        for scopes in (["", "low", "linear"], ["", "low", "linear_1"], ["", "add"]):
+            node = graph.node.add(op_type="Add" if scopes[-1] == "add" else "Gemm")
+            node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=str(scopes))
+        graph.node.add(op_type="Gemm")
+        name_nodes(graph)
+        assert [node.name for node in graph.node] == ["low", "low@2", "Add", "Gemm"]
+
+
 class TestParity:
     """The comparison with PyTorch: on what, and what it catches."""
 
@@ -152,6 +194,7 @@ class TestParity:
             assert {1, 40} <= set(lengths.tolist()) <= set(range(1, 41))
             assert len(set(lengths.tolist())) > 3
         assert ((samples.words > 0).sum(1) == samples.word_lengths).all()
+        assert (samples.features.any(-1).sum(1) == samples.frame_lengths).all()
         assert samples.words.max() < tiny_model.config.vocabulary_size
         assert torch.isfinite(samples.features).all()
 

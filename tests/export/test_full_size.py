@@ -1,5 +1,6 @@
 import pytest
 
+from jsf.calibration.fp16 import add_fp16
 from jsf.data.vocabulary import Vocabulary
 from jsf.export.bundle import export_bundle
 from jsf.export.engine import build_engines
@@ -15,10 +16,12 @@ def test_the_paper_preset_exports_and_builds_in_both_precisions(golden_weights, 
     model = golden_weights(JSFusion(preset("paper", "retrieval", feature_width=2176, vocabulary_size=len(vocabulary))))
     bundle = export_bundle(Checkpoint(model, vocabulary), tmp_path / "bundle")
     assert max(bundle.manifest.parity.values()) < 1e-4
+    assert bundle.samples.stat().st_size < 1e6
+    loss = add_fp16(bundle)
     for precision, wanted in (("fp32", "float32"), ("fp16", "float16")):
         engines = build_engines(bundle, precision, "tensorrt-rtx")
         layers = [EngineSidecar.read(engine.with_suffix(".json")).layers for engine in engines]
         assert all(count[wanted] > 5 for count in layers)
         assert all(sum(count.values()) - count[wanted] <= 1 for count in layers)
-    loss = bundle.manifest.losses["fp16"]
+    assert loss["fp32_nodes"] == {}
     assert 0 < loss["score_error_max"] < 0.01 * loss["score_range"]

@@ -1,8 +1,9 @@
-"""A stand-in for the module `tensorrt` without a GPU: host memory is device memory, and ONNX Runtime computes.
+"""A stand-in for `tensorrt` and `tensorrt_rtx` without a GPU: host memory is device memory, and ONNX Runtime computes.
 
 It offers exactly the names of `tensorrt_api/<version>.json`: any other name of the module, of an enumeration or of an
 object raises AttributeError. A stream is a queue that runs at `synchronize` and never before, memory starts as NaN, and
-freed memory is gone, so that code in the wrong order reads garbage or fails.
+freed memory is gone, so that code in the wrong order reads garbage or fails. A CUDA graph holds the addresses that it
+was captured with, and is void once its context has changed.
 """
 
 import enum
@@ -18,8 +19,26 @@ import onnxruntime as ort
 
 from jsf.runtime.backends.device import Buffer, Device
 
-TYPES = {1: ("FLOAT", "FP32"), 10: ("HALF", "FP16"), 6: ("INT32", "Int32"), 7: ("INT64", "Int64"), 9: ("BOOL", "Bool")}
+TYPES = {
+    1: ("FLOAT", "FP32"),
+    3: ("INT8", "Int8"),
+    6: ("INT32", "Int32"),
+    7: ("INT64", "Int64"),
+    9: ("BOOL", "Bool"),
+    10: ("HALF", "FP16"),
+}
 DTYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT32": np.int32}
+LAYERS = {
+    "Conv": "CONVOLUTION",
+    "MatMul": "MATRIX_MULTIPLY",
+    "Gemm": "MATRIX_MULTIPLY",
+    "LSTM": "RECURRENCE",
+    "QuantizeLinear": "QUANTIZE",
+    "DequantizeLinear": "DEQUANTIZE",
+    "Transpose": "SHUFFLE",
+    "Reshape": "SHUFFLE",
+}
+"""The graph's operation -> the type of TensorRT's layer; ELEMENTWISE stands for all others."""
 
 
 class HostDevice(Device):
@@ -30,6 +49,8 @@ class HostDevice(Device):
         self.memory = {}
         self.queue = []
         self.uploads = []
+        self.captured, self.replayed = 0, 0
+        self.capturing = self.refuses_capture = False
         self._next = 1 << 20
 
     def allocate(self, nbytes):
@@ -38,6 +59,9 @@ class HostDevice(Device):
         self.memory[buffer.address] = np.full(nbytes, 0xFF, np.uint8)  # NaN in every float type
         weakref.finalize(buffer, self.memory.pop, buffer.address)
         return buffer
+
+    def pin(self, nbytes):
+        return np.full(nbytes, 0xFF, np.uint8)
 
     def upload(self, buffer, array):
         self.uploads.append(array)
@@ -50,6 +74,22 @@ class HostDevice(Device):
         while self.queue:
             self.queue.pop(0)()
 
+    def capture(self, queue):
+        before, self.queue, self.capturing = self.queue, [], True
+        try:
+            queued = queue()
+        finally:
+            captured, self.queue, self.capturing = self.queue, before, False
+        if self.refuses_capture or not queued:
+            return None
+        self.captured += 1
+
+        def replay():
+            self.replayed += 1
+            self.queue += captured
+
+        return replay
+
     def bytes_at(self, address, nbytes):
         """The memory [nbytes] at an address inside an allocation that is alive and large enough."""
         for start, memory in self.memory.items():
@@ -58,24 +98,29 @@ class HostDevice(Device):
         raise MemoryError(f"illegal access of {nbytes} bytes at {address:#x}")
 
 
+class Severity(enum.Enum):
+    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+
 def make_tensorrt(version, device, has_driver=lambda: True):
-    """The module `tensorrt` of a version ("10.3", "10.16", "11.4") over a HostDevice."""
+    """The module of a version over a HostDevice: `tensorrt` ("10.3", "10.16", "11.4") or `tensorrt_rtx` ("rtx-1.7")."""
     api = json.loads((Path(__file__).parent / "tensorrt_api" / f"{version}.json").read_text(encoding="utf-8"))
-    trt = ModuleType("tensorrt")
-    trt.__version__ = f"{version}.0"
-    trt.__spec__ = ModuleSpec("tensorrt", None)
-    trt.__getattr__ = lambda name: _absent(f"tensorrt {version}", name)
+    flavour, _, number = version.rpartition("-")
+    trt = ModuleType("tensorrt_rtx" if flavour else "tensorrt")
+    trt.__version__ = f"{number}.0"
+    trt.__spec__ = ModuleSpec(trt.__name__, None)
+    trt.__getattr__ = lambda name: _absent(f"{trt.__name__} {number}", name)
     for name, members in api.items():
         if all(member.isupper() or member[0].isdigit() for member in members):
             setattr(trt, name, enum.IntEnum(name, {member: i for i, member in enumerate(members)}))
-    for implementation in (_Builder, _Config, _Network, _Parser, _ParserError, _Profile, _TimingCache, _Tensor):
+    for implementation in (_Builder, _Config, _Network, _Layer, _Parser, _ParserError, _Profile, _TimingCache, _Tensor):
         _offer(trt, api, implementation)
     for implementation in (_Runtime, _Engine, _Context, _Inspector):
         _offer(trt, api, implementation)
+    if "IRuntimeConfig" in api:
+        _offer(trt, api, _RuntimeConfig)
     trt.Runtime._device, trt.Runtime._has_driver = device, staticmethod(has_driver)
-    trt.ILogger = _interface(
-        "ILogger", api, {severity: severity for severity in ("ERROR", "INTERNAL_ERROR", "WARNING")}
-    )
+    trt.ILogger = _interface("ILogger", api, {severity.name: severity for severity in Severity})
     trt.IProgressMonitor = _interface("IProgressMonitor", api, {})
     return trt
 
@@ -133,12 +178,37 @@ class _Network:
 
     num_inputs = property(lambda self: len(self._model.graph.input))
     num_outputs = property(lambda self: len(self._model.graph.output))
+    num_layers = property(lambda self: len(self._model.graph.node))
 
     def get_input(self, index):
         return self._trt.ITensor(self._model.graph.input[index])
 
     def get_output(self, index):
         return self._trt.ITensor(self._model.graph.output[index])
+
+    def get_layer(self, index):
+        return self._trt.ILayer(self._model.graph.node[index], _values(self._model))
+
+
+class _Layer:
+    _api = "ILayer"
+
+    def __init__(self, node, values):
+        self._node, self._values = node, values
+        self.name, self.metadata = node.name, f"[ONNX Layer: {node.name}]"
+        self.type = self._trt.LayerType[LAYERS.get(node.op_type, "ELEMENTWISE")]
+
+    num_inputs = property(lambda self: len(self._node.input))
+    num_outputs = property(lambda self: len(self._node.output))
+
+    def get_input(self, index):
+        return self._tensor(self._node.input[index])
+
+    def get_output(self, index):
+        return self._tensor(self._node.output[index])
+
+    def _tensor(self, name):
+        return self._trt.ITensor(self._values[name]) if name in self._values else None
 
 
 class _ParserError:
@@ -200,13 +270,24 @@ class _TimingCache:
 
 class _Config:
     _api = "IBuilderConfig"
-    progress_monitor = profiling_verbosity = _cache = None
+    progress_monitor = profiling_verbosity = num_compute_capabilities = _cache = None
 
     def __init__(self):
-        self._profiles, self._cleared = [], []
+        self._profiles, self._cleared, self._set, self._pools, self._targets = [], [], [], {}, []
+        self.hardware_compatibility_level = self._trt.HardwareCompatibilityLevel.NONE
 
     def clear_flag(self, flag):
         self._cleared.append(self._trt.BuilderFlag(flag).name)
+
+    def set_flag(self, flag):
+        self._set.append(self._trt.BuilderFlag(flag).name)
+
+    def set_memory_pool_limit(self, pool, pool_size):
+        self._pools[self._trt.MemoryPoolType(pool).name] = pool_size
+
+    def set_compute_capability(self, capability, index):
+        assert index == len(self._targets) < self.num_compute_capabilities
+        self._targets.append(capability)
 
     def add_optimization_profile(self, profile):
         self._profiles.append(profile)
@@ -235,7 +316,8 @@ class _Builder:
         return self._trt.INetworkDefinition()
 
     def create_builder_config(self):
-        return self._trt.IBuilderConfig()
+        type(self)._config = self._trt.IBuilderConfig()  # for tests to look at
+        return self._config
 
     def create_optimization_profile(self):
         return self._trt.IOptimizationProfile()
@@ -246,17 +328,25 @@ class _Builder:
             assert config.progress_monitor.step_complete("Building", 0) is True
             config.progress_monitor.phase_finish("Building")
         shapes = config._profiles[0]._shapes
+        self._log.log(Severity.INFO, f"building with {len(network._model.graph.node)} nodes")
         for value in network._model.graph.input:
             if value.name not in shapes:
-                self._log.log(self._trt.ILogger.ERROR, f"no profile for {value.name}")
+                self._log.log(Severity.ERROR, f"no profile for {value.name}")
                 return None
-        config._cache._lines.add(network._model.graph.output[0].name.encode())
-        header = {"version": self._trt.__version__, "shapes": shapes, "detailed": config.profiling_verbosity}
+        if config._cache:  # TensorRT-RTX has none
+            config._cache._lines.add(network._model.graph.output[0].name.encode())
+        detailed = config.profiling_verbosity == self._trt.ProfilingVerbosity.DETAILED
+        if detailed and hasattr(self._trt, "ComputeCapability"):
+            described = [_logged(layer) for layer in _layers(network._model)]
+            self._log.log(Severity.VERBOSE, "\n".join(["Engine Layer Information:", *described]))
+        header = {"version": self._trt.__version__, "shapes": shapes, "detailed": detailed, "flags": config._set}
+        self._log.log(Severity.INFO, "built")
         return json.dumps(header).encode() + b"\n" + network._model.SerializeToString()
 
 
 class _Runtime:
     _api = "Runtime"
+    engine_host_code_allowed = False
 
     def __init__(self, log):
         if not self._has_driver():
@@ -266,18 +356,29 @@ class _Runtime:
     def deserialize_cuda_engine(self, plan):
         header, _, model = bytes(plan).partition(b"\n")
         header = json.loads(header)
-        if header["version"] != self._trt.__version__:
-            self._log.log(self._trt.ILogger.ERROR, "the version of the plan does not match")
+        host_code = "VERSION_COMPATIBLE" in header["flags"]
+        if host_code and not self.engine_host_code_allowed:
+            self._log.log(Severity.ERROR, "the engine contains host code, which is not allowed")
+            return None
+        if header["version"] != self._trt.__version__ and not host_code:
+            self._log.log(Severity.ERROR, "the version of the plan does not match")
             return None
         return self._trt.ICudaEngine(self._device, header, onnx.load_from_string(model))
 
 
+class _RuntimeConfig:
+    _api = "IRuntimeConfig"
+    cuda_graph_strategy = None
+
+
 class _Engine:
     _api = "ICudaEngine"
+    device_memory_size_v2 = 256
 
     def __init__(self, device, header, model):
         self._device, self._header, self._model = device, header, model
         self._tensors = {v.name: self._trt.ITensor(v) for v in (*model.graph.input, *model.graph.output)}
+        self._contexts = []
 
     num_io_tensors = property(lambda self: len(self._tensors))
 
@@ -290,8 +391,12 @@ class _Engine:
     def get_tensor_shape(self, name):
         return self._tensors[name].shape
 
-    def create_execution_context(self):
-        return self._trt.IExecutionContext(self)
+    def create_runtime_config(self):
+        return self._trt.IRuntimeConfig()
+
+    def create_execution_context(self, how):
+        self._contexts.append(self._trt.IExecutionContext(self, how))
+        return self._contexts[-1]
 
     def create_engine_inspector(self):
         return self._trt.EngineInspector(self)
@@ -305,46 +410,90 @@ class _Inspector:
 
     def get_engine_information(self, layer_format):
         assert layer_format == self._trt.LayerInformationFormat.JSON
-        model = self._engine._model
-        if self._engine._header["detailed"] != self._trt.ProfilingVerbosity.DETAILED:
-            return json.dumps({"Layers": [node.name for node in model.graph.node]})
-        inferred = onnx.shape_inference.infer_shapes(model).graph
-        kinds = {
-            v.name: v.type.tensor_type.elem_type for v in (*inferred.input, *inferred.output, *inferred.value_info)
-        }
-        layers = [
-            {
-                "Name": node.name,
-                "Inputs": [_description(name, kinds) for name in node.input if name in kinds],
-                "Outputs": [_description(name, kinds) for name in node.output if name in kinds],
-            }
-            for node in model.graph.node
-        ]
+        layers = _layers(self._engine._model)
+        if not self._engine._header["detailed"]:
+            layers = [layer["Name"] for layer in layers]
         return json.dumps({"Layers": layers})
 
 
-def _description(name, kinds):
-    return {"Name": name, "Format/Datatype": f"Row major linear {TYPES[kinds[name]][1]} format"}
+IN_HALF = set()
+"""Nodes that a test has the stand-in compute without INT8, though the graph quantizes their inputs."""
+
+
+def _values(model):
+    """Name -> ValueInfo of all that flows in a graph, weights included."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    weights = [onnx.helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in graph.initializer]
+    return {value.name: value for value in (*graph.input, *graph.output, *graph.value_info, *weights)}
+
+
+def _layers(model):
+    """What an engine inspector says of each layer: one that reads dequantized values is fused with what made them."""
+    values = _values(model)
+    quantized = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    layers = []
+    for node in model.graph.node:
+        product = LAYERS.get(node.op_type) in ("CONVOLUTION", "MATRIX_MULTIPLY")
+        fused = quantized if product and node.name not in IN_HALF else {}
+        weights = {weight.name for weight in model.graph.initializer}
+        inputs = [fused.get(name, name) for name in node.input if name not in weights]
+        layers.append(
+            {
+                "Name": node.name,
+                "LayerType": "gemm" if product else "kgen",
+                "Inputs": [_description(name, values) for name in inputs if name in values],
+                "Outputs": [_description(name, values) for name in node.output if name in values],
+                "Metadata": f"[ONNX Layer: {node.name}]",
+            }
+        )
+    return layers
+
+
+def _description(name, values):
+    kind = values[name].type.tensor_type.elem_type
+    return {"Name": name, "Format/Datatype": f"Row major linear {TYPES[kind][1]} format"}
+
+
+def _logged(layer):
+    """A layer as TensorRT-RTX's builder logs it."""
+    words = {"FP32": "Float", "FP16": "Half"}
+    ends = {}
+    for end in ("Inputs", "Outputs"):
+        types = [tensor["Format/Datatype"].split()[3] for tensor in layer[end]]
+        ends[end] = ", ".join(f"{{ Name: x, Datatype: {words.get(t, t)}, Format: (Linear) }}" for t in types)
+    return (
+        f"Name: {layer['Name']}_myl0_0, LayerType: {layer['LayerType']}, Inputs: [ {ends['Inputs']}], Constants: [], "
+        f"Outputs: [ {ends['Outputs']}], TacticName: , StreamId: 0, Metadata: {layer['Metadata']}"
+    )
 
 
 class _Context:
     _api = "IExecutionContext"
 
-    def __init__(self, engine):
+    def __init__(self, engine, how):
         self._engine, self._shapes, self._addresses = engine, {}, {}
+        self._settled = self._memory = self._state = None
+        self._how = how
         self._session = ort.InferenceSession(engine._model.SerializeToString())
+
+    def set_device_memory(self, memory, size):
+        assert size >= self._engine.device_memory_size_v2
+        self._memory = (memory, size)
 
     def set_input_shape(self, name, shape):
         least, _, greatest = self._engine._header["shapes"][name]
         fits = len(shape) == len(least) and all(a <= n <= b for a, n, b in zip(least, shape, greatest, strict=True))
         if fits:
             self._shapes[name] = tuple(shape)
+            self._settled = False
+            self._state = object()
         return fits
 
     def set_tensor_address(self, name, address):
         assert isinstance(address, int)
         assert name in self._engine._tensors
         self._addresses[name] = address
+        self._state = object()
         return True
 
     def get_tensor_shape(self, name):
@@ -358,15 +507,20 @@ class _Context:
     def execute_async_v3(self, stream_handle):
         device = self._engine._device
         assert stream_handle == device.stream, "the run is on another stream than the copies"
+        if self._how == self._trt.ExecutionContextAllocationStrategy.USER_MANAGED:
+            device.bytes_at(*self._memory)
         arrays = {}
         for name, tensor in self._engine._tensors.items():  # TensorRT reads shapes and addresses when it enqueues
             shape, dtype = self.get_tensor_shape(name), np.dtype(DTYPES[tensor.dtype.name])
             memory = device.bytes_at(self._addresses[name], int(np.prod(shape)) * dtype.itemsize)
             arrays[name] = memory.view(dtype).reshape(shape)
-        device.queue.append(lambda: self._compute(arrays))
+        assert self._settled or not device.capturing, "the first run after a change of shapes cannot be captured"
+        self._settled, state = True, self._state
+        device.queue.append(lambda: self._compute(arrays, state))
         return True
 
-    def _compute(self, arrays):
+    def _compute(self, arrays, state):
+        assert state is self._state, "the context has changed since this run was captured"
         outputs = [value.name for value in self._session.get_outputs()]
         inputs = {value.name: arrays[value.name] for value in self._session.get_inputs()}
         for name, result in zip(outputs, self._session.run(outputs, inputs), strict=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
-from jsf.runtime.bundle import GRAPHS, SCHEMA, Bundle, Manifest, default_bundle, graph_path
+from jsf.runtime.bundle import GRAPHS, SCHEMA, VARIANTS, Bundle, Manifest, default_bundle, graph_path
 
 EXPORT = "jsf export --ckpt best.pt"
 
@@ -37,6 +37,7 @@ def test_an_exported_bundle_opens(tiny_bundle):
     assert bundle.vocabulary.words[:2] == ("red", "blue")
     for name in GRAPHS:
         assert bundle.graph("fp32", name) == tiny_bundle / "fp32" / f"{name}.onnx"
+    assert bundle.samples == tiny_bundle / "samples.npz"
     assert bundle.engines == tiny_bundle / "engines"
     assert bundle.extractor == tiny_bundle / "extractor"
 
@@ -65,10 +66,10 @@ DAMAGES = {
         lambda root: ((root / "manifest.json").unlink(), (root / "manifest.json").mkdir()),
         "is not a bundle",
     ),
-    "half a manifest": (lambda root: (root / "manifest.json").write_text('{"schema": 3,'), "is not readable JSON"),
+    "half a manifest": (lambda root: (root / "manifest.json").write_text('{"schema": 4,'), "is not readable JSON"),
     "bytes": (lambda root: (root / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is not readable JSON"),
     "a list": (lambda root: (root / "manifest.json").write_text("[1]"), "holds a JSON list, expected an object"),
-    "no schema": (lambda root: drop(root, "schema"), "has schema None; this jsf reads schema 3"),
+    "no schema": (lambda root: drop(root, "schema"), "has schema None; this jsf reads schema 4"),
     "no width": (lambda root: drop(root, "feature_width"), "lacks: feature_width"),
     "a width in words": (lambda root: edit(root, feature_width="12"), "'feature_width' is '12', expected a int"),
     "a true width": (lambda root: edit(root, feature_width=True), "'feature_width' is True, expected a int"),
@@ -127,15 +128,43 @@ def test_a_missing_graph_is_refused(root):
     assert EXPORT in refusal.value.fix
 
 
-def test_a_precision_that_the_bundle_does_not_have(tiny_bundle):
-    with pytest.raises(JsfError, match="has no fp16 graphs, only: fp32") as refusal:
-        Bundle.open(tiny_bundle).graph("fp16", "matcher")
-    assert refusal.value.fix == f"Make them with: jsf build-engine --fp16 --bundle {tiny_bundle}"
+def test_changed_samples_are_refused(root):
+    bundle = Bundle.open(root)
+    (root / "samples.npz").write_bytes(b"others")
+    with pytest.raises(JsfError, match=r"samples\.npz was changed: its SHA-256 is ") as refusal:
+        _ = bundle.samples
+    assert EXPORT in refusal.value.fix
+    (root / "samples.npz").unlink()
+    with pytest.raises(JsfError, match=r"samples\.npz is missing"):
+        _ = bundle.samples
+
+
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [
+        ("fp16", "--fp16"),
+        ("int8", "--int8 --features F --captions C"),
+        ("int8-cpu", "--int8 --features F --captions C"),
+    ],
+)
+def test_a_variant_that_the_bundle_does_not_have(tiny_bundle, variant, options):
+    with pytest.raises(JsfError, match=f"has no {variant} graphs, only: fp32") as refusal:
+        Bundle.open(tiny_bundle).graph(variant, "matcher")
+    assert refusal.value.fix == f"Make them with: jsf build-engine {options} --bundle {tiny_bundle}"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_has_a_folder_of_its_own(root, variant):
+    bundle = Bundle.open(root)
+    bundle.manifest.hashes[variant] = bundle.manifest.hashes["fp32"]
+    if variant != "fp32":
+        shutil.copytree(root / "fp32", root / variant)
+    assert bundle.graph(variant, "matcher") == root / variant / "matcher.onnx"
 
 
 @pytest.mark.parametrize("precision", ["fp8", "", "..", "../fp32"])
 def test_an_unknown_precision(tiny_bundle, precision):
-    with pytest.raises(JsfError, match="is not known, expected one of: fp32, fp16"):
+    with pytest.raises(JsfError, match="is not known, expected one of: fp32, fp16, int8, int8-cpu"):
         Bundle.open(tiny_bundle).graph(precision, "matcher")
 
 

@@ -3,26 +3,39 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 
-from jsf.calibration.error import generated_samples
 from jsf.data.errors import JsfError
+from jsf.export import memory
 from jsf.export.engine import build_engines
+from jsf.export.options import BuildOptions
+from jsf.export.timing import save_timing_cache
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
-from jsf.runtime.backends.tensorrt import TensorRTGraph, open_engine
+from jsf.runtime.backends.sidecar import EngineSidecar
+from jsf.runtime.backends.tensorrt import NoEngineError, TensorRTGraph, open_engine
 from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
 from jsf.runtime.scorer import Scorer
 
-SPEC = importlib.util.spec_from_file_location("tensorrt_standin", Path(__file__).with_name("tensorrt_standin.py"))
-standin = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(standin)
+TESTS = Path(__file__).parents[1]
+
+
+def load_helper(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    helper = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(helper)
+    return helper
+
+
+standin = load_helper(TESTS / "runtime" / "tensorrt_standin.py")
+graphs = load_helper(TESTS / "reduced_graphs.py")
 
 
 class Rig:
-    """A machine with a GPU, a version of TensorRT and a bundle, all simulated."""
+    """A machine with a GPU, a version of TensorRT or TensorRT-RTX, and a bundle, all simulated."""
 
     def __init__(self, monkeypatch, bundle):
         self.bundle, self.gpu, self.device = bundle, Gpu("a simulated Orin", "8.7"), standin.HostDevice()
@@ -31,11 +44,11 @@ class Rig:
         self.install("10.3")
 
     def install(self, version):
-        module = standin.make_tensorrt(version, self.device, lambda: self.gpu is not None)
-        self._monkeypatch.setitem(sys.modules, "tensorrt", module)
+        self.trt = standin.make_tensorrt(version, self.device, lambda: self.gpu is not None)
+        self._monkeypatch.setitem(sys.modules, self.trt.__name__, self.trt)
 
-    def build(self, precision="fp32"):
-        return build_engines(self.bundle, precision, "tensorrt")
+    def build(self, precision="fp32", backend="tensorrt", **options):
+        return build_engines(self.bundle, precision, backend, BuildOptions(**options))
 
     def load(self, name, precision="fp32"):
         return open_engine(self.bundle, precision, name, self.device)
@@ -44,16 +57,37 @@ class Rig:
         return OnnxRuntimeGraph(self.bundle.graph(precision, name))
 
 
+@pytest.fixture(scope="module")
+def reduced(tiny_bundle, tmp_path_factory):
+    """The tiny bundle with graphs of all precisions; treat it as read-only."""
+    root = tmp_path_factory.mktemp("reduced") / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    for precision in ("fp16", "int8"):
+        graphs.add_graphs(Bundle.open(root), precision)
+    return root
+
+
 @pytest.fixture
-def rig(monkeypatch, tiny_bundle, tmp_path):
-    shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # of timings
+def rig(monkeypatch, reduced, tmp_path):
+    shutil.copytree(reduced, tmp_path / "bundle")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # of timings and logs
     return Rig(monkeypatch, Bundle.open(tmp_path / "bundle"))
 
 
 @pytest.fixture
-def samples(rig):
-    return generated_samples(rig.bundle.manifest, len(rig.bundle.vocabulary))
+def samples():
+    """A few videos and sentences of mixed lengths, as the graphs take them."""
+    random = np.random.default_rng(0)
+    frame_lengths, word_lengths = random.integers(1, 41, 8, np.int32), random.integers(1, 41, 8, np.int32)
+    features = random.standard_normal((8, 40, 12)).astype(np.float32)
+    features[np.arange(40) >= frame_lengths[:, None]] = 0
+    words = random.integers(1, 9, (8, 40), np.int32) * (np.arange(40) < word_lengths[:, None])
+    return {
+        "features": features,
+        "frame_lengths": frame_lengths,
+        "words": words.astype(np.int32),
+        "word_lengths": word_lengths,
+    }
 
 
 def encode(load, samples):
@@ -71,13 +105,22 @@ def match_inputs(encoded, samples, pairs):
 ALL_PAIRS = [(v, s) for v in range(8) for s in range(8)]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("version", ["10.3", "10.16", "11.4"])
-def test_an_engine_gives_the_scores_of_onnxruntime(rig, samples, version, precision):
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(
+    ("version", "folder"),
+    [
+        ("10.3", "tensorrt-10.3.0-sm87"),
+        ("10.16", "tensorrt-10.16.0-sm87"),
+        ("11.4", "tensorrt-11.4.0-sm87"),
+        ("rtx-1.7", "tensorrt-rtx-1.7.0-aot"),
+    ],
+)
+def test_an_engine_gives_the_scores_of_onnxruntime(rig, samples, version, folder, precision):
     rig.install(version)
-    engines = rig.build(precision)
+    rig.gpu = Gpu("a simulated GPU", "8.9" if version.startswith("rtx") else "8.7")
+    engines = rig.build(precision, "tensorrt-rtx" if version.startswith("rtx") else "tensorrt")
     assert [engine.relative_to(rig.bundle.engines).as_posix() for engine in engines] == [
-        f"tensorrt-{version}.0-sm87/{precision}/{name}.engine" for name in STATIC_GRAPHS
+        f"{folder}/{precision}/{name}.engine" for name in STATIC_GRAPHS
     ]
     found = encode(lambda name: rig.load(name, precision), samples)
     expected = encode(lambda name: rig.reference(name, precision), samples)
@@ -121,9 +164,8 @@ def test_a_read_only_gallery_is_copied_once(rig, samples):
     matcher = rig.load("matcher")
     for _ in range(3):
         matcher.run(match_inputs(encoded, samples, ALL_PAIRS))
-    uploads = [id(array) for array in rig.device.uploads]
-    assert uploads.count(id(encoded["videos"])) == 1
-    assert uploads.count(id(encoded["sentences"])) == 3
+    assert sum(array is encoded["videos"] for array in rig.device.uploads) == 1
+    assert sum(np.array_equal(array, encoded["sentences"]) for array in rig.device.uploads) == 3
 
 
 def test_a_resident_gallery_gives_way_to_another(rig, samples):
@@ -179,7 +221,10 @@ def edit(engine, **changes):
         ({"compute_capabilities": ["9.0"]}, "built for compute capability 9.0, this GPU has 8.7"),
         ({"graph_sha256": "0" * 64}, "built from another graph: its SHA-256 was 000000000000"),
         ({"engine_sha256": "0" * 64}, "is damaged"),
-        ({"schema": 2}, "has schema 2; this jsf reads schema 1"),
+        ({"graph": "word_encoder"}, "was renamed: its sidecar is of 'word_encoder', not of 'frame_encoder'"),
+        ({"hardware_compatible": "yes"}, "'hardware_compatible' is 'yes', expected a bool"),
+        ({"types": None}, "'types' is None, expected a dict"),
+        ({"schema": 1}, "has schema 1; this jsf reads schema 2"),
         ({"backend": "tensorrt-lean"}, "'tensorrt-lean' is not known"),
         ({"profile": None}, "'profile' is None, expected a dict"),
         ({"profile": {}}, r"'profile' lacks \['B'\]"),
@@ -214,8 +259,31 @@ def test_an_engine_under_the_name_of_another_is_refused(rig):
     engines = rig.build()
     for suffix in (".engine", ".json"):
         shutil.copy(engines[1].with_suffix(suffix), engines[0].with_suffix(suffix))
-    with pytest.raises(JsfError, match="was built from another graph"):
+    with pytest.raises(JsfError, match="was renamed: its sidecar is of 'word_encoder'"):
         rig.load("frame_encoder")
+
+
+def test_an_engine_beside_the_sidecar_of_another_is_refused(rig):
+    engines = rig.build("int8")
+    shutil.copy(engines[1], engines[0])
+    with pytest.raises(JsfError, match="is damaged or another engine") as refusal:
+        rig.load("frame_encoder", "int8")
+    assert f"jsf build-engine --int8 --backend tensorrt --bundle {rig.bundle.root}" in refusal.value.fix
+
+
+def test_an_engine_of_a_precision_that_the_bundle_no_longer_has_is_refused(rig):
+    rig.build("int8")
+    del rig.bundle.manifest.hashes["int8"]
+    with pytest.raises(JsfError, match=r"was built from another graph: .* the bundle's int8 graph is absent"):
+        rig.load("matcher", "int8")
+
+
+def test_an_engine_of_graphs_that_were_made_again_is_refused(rig):
+    rig.build("int8")
+    rig.bundle.manifest.hashes["int8"]["matcher"] = rig.bundle.manifest.hashes["fp16"]["matcher"]
+    with pytest.raises(JsfError, match="was built from another graph") as refusal:
+        rig.load("matcher", "int8")
+    assert "jsf build-engine --int8" in refusal.value.fix
 
 
 def test_what_tensorrt_says_is_passed_on(rig):
@@ -239,6 +307,81 @@ def test_the_engine_for_this_machine_is_found_among_others(rig):
     assert f"jsf build-engine --bundle {rig.bundle.root}" in refusal.value.fix
 
 
+def test_a_sidecar_that_was_left_behind_stands_in_nobodys_way(rig):
+    rig.install("10.16")
+    edit(rig.build()[2], schema=1)
+    rig.install("10.3")
+    with pytest.raises(NoEngineError, match=r"tensorrt-10.16.0-sm87/fp32: .*has schema 1; this jsf reads schema 2"):
+        rig.load("matcher")
+    rig.build()
+    assert rig.load("matcher").description.startswith("tensorrt 10.3.0")
+
+
+AMPERE, TURING = Gpu("a simulated A100", "8.0"), Gpu("a simulated T4", "7.5")
+
+
+def test_a_hardware_compatible_engine_runs_on_every_gpu_from_8_0(rig, samples):
+    rig.build(hardware_compatible=True)
+    assert rig.trt.Builder._config.hardware_compatibility_level == rig.trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    for capability in ("8.0", "8.7", "12.0"):
+        rig.gpu = Gpu("another GPU", capability)
+        assert encode(rig.load, samples).keys() == {"videos", "sentences"}
+    rig.gpu = TURING
+    with pytest.raises(NoEngineError, match=r"built for compute capability 8.0 and newer, this GPU has 7.5"):
+        rig.load("matcher")
+
+
+def test_a_hardware_compatible_engine_is_built_on_gpus_from_8_0_and_on_no_jetson(rig, monkeypatch):
+    rig.gpu = TURING
+    with pytest.raises(JsfError, match=r"from compute capability 8.0; this one \(a simulated T4\) has 7.5"):
+        rig.build(hardware_compatible=True)
+    rig.gpu = AMPERE
+    monkeypatch.setattr("jsf.export.options.is_jetson", lambda: True)
+    with pytest.raises(JsfError, match="on no Jetson"):
+        rig.build(hardware_compatible=True)
+    assert not rig.bundle.engines.exists()
+
+
+def test_a_servers_engine_is_not_for_a_jetson(rig, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    rig.gpu = AMPERE
+    rig.build(hardware_compatible=True)
+    rig.gpu = Gpu("a simulated Orin", "8.7")
+    monkeypatch.setattr("jsf.runtime.backends.sidecar.is_jetson", lambda: True)
+    with pytest.raises(NoEngineError, match="built for linux-aarch64, this machine is linux-aarch64-jetson"):
+        rig.load("matcher")
+
+
+@pytest.mark.parametrize("version", ["10.3", "10.16"])
+def test_a_version_compatible_engine_runs_with_later_versions_of_the_same_major_one(rig, samples, version):
+    engine = rig.build(version_compatible=True)[0]
+    assert rig.trt.Builder._config._set == ["VERSION_COMPATIBLE"]
+    rig.install(version)
+    assert np.array_equal(encode(rig.load, samples)["videos"], encode(rig.reference, samples)["videos"])
+    edit(engine, version_compatible=False)
+    with pytest.raises(JsfError, match=r"host code, which is not allowed|built by tensorrt 10.3.0, this machine"):
+        TensorRTGraph(engine, rig.bundle.manifest.hashes["fp32"]["frame_encoder"], rig.device)
+
+
+@pytest.mark.parametrize(("built", "running"), [("10.16", "10.3"), ("10.3", "11.4")])
+def test_a_version_compatible_engine_runs_with_no_earlier_and_no_other_major_version(rig, built, running):
+    rig.install(built)
+    rig.build(version_compatible=True)
+    rig.install(running)
+    major = built.split(".")[0]
+    message = f"by tensorrt {built}.0 for {major}.x from there, this machine has tensorrt {running}.0"
+    with pytest.raises(NoEngineError, match=message) as refusal:
+        rig.load("matcher")
+    assert "jsf build-engine" in refusal.value.fix
+
+
+def test_the_engine_for_this_version_alone_goes_before_one_for_several(rig):
+    rig.build(version_compatible=True)
+    rig.install("10.16")
+    rig.build()
+    assert rig.load("matcher").description.startswith("tensorrt 10.16.0")
+
+
 def test_the_timing_cache_is_kept_and_merged(rig, tmp_path):
     rig.build()
     cache = tmp_path / "cache" / "jsf" / "timing" / "tensorrt-10.3.0-sm87.cache"
@@ -249,6 +392,198 @@ def test_the_timing_cache_is_kept_and_merged(rig, tmp_path):
     cache.write_bytes(b"damaged")
     rig.build()
     assert cache.read_bytes().split() == [b"scores", b"sentences", b"videos"]
+
+
+def test_builds_at_the_same_time_lose_no_timings(rig, tmp_path):
+    path = tmp_path / "timings.cache"
+
+    def build(number):
+        for step in range(5):
+            config = rig.trt.IBuilderConfig()
+            config.set_timing_cache(config.create_timing_cache(f"{number}.{step}".encode()), False)
+            save_timing_cache(config, path)
+
+    threads = [Thread(target=build, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(path.read_bytes().split()) == 20
+
+
+class TestMemoryThatCpuAndGpuShare:
+    @pytest.fixture
+    def free(self, rig, monkeypatch, tmp_path):
+        rig.gpu = Gpu("a simulated Orin", "8.7", integrated=True)
+
+        def say(available, swap=0):
+            meminfo = f"MemTotal: 8000000 kB\nMemAvailable: {available >> 10} kB\nSwapFree: {swap >> 10} kB\n"
+            (tmp_path / "meminfo").write_text(meminfo)
+            monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+
+        return say
+
+    def test_the_workspace_is_what_the_builder_leaves(self, rig, free):
+        free(4 << 30)
+        rig.build()
+        workspace = rig.trt.Builder._config._pools["WORKSPACE"]
+        assert workspace == (4 << 30) - memory.BASE - 4 * rig.bundle.graph("fp32", "matcher").stat().st_size
+
+    def test_a_build_that_does_not_fit_does_not_begin(self, rig, free, monkeypatch):
+        free(2 << 30, 256 << 20)
+        monkeypatch.setattr(rig.trt, "Builder", None)
+        with pytest.raises(JsfError) as refusal:
+            rig.build()
+        assert "needs about 2.7 GB to build" in refusal.value.message
+        assert "has 2.1 GB free and 0.3 GB of swap" in refusal.value.message
+        for fix in ("Close programs", "swap or zram", "--fp16 or --int8", "--backend tensorrt-rtx"):
+            assert fix in refusal.value.fix
+
+    def test_half_the_precision_fits_where_all_of_it_does_not(self, rig, free):
+        free(2300 << 20)
+        with pytest.raises(JsfError, match=r"the fp32 engine of .* needs about 2.7 GB"):
+            rig.build("fp32")
+        assert len(rig.build("fp16")) == 3
+
+    def test_swap_makes_room(self, rig, free):
+        free(2 << 30, 1 << 30)
+        rig.build()
+        assert rig.trt.Builder._config._pools["WORKSPACE"] == memory.ACTIVATIONS["fp32"]
+
+    def test_a_gpu_with_its_own_memory_keeps_tensorrts_default(self, rig, free):
+        free(1 << 20)
+        rig.gpu = AMPERE
+        rig.build()
+        assert rig.trt.Builder._config._pools == {}
+
+
+class TestTypesThatWereBuilt:
+    def test_they_stand_in_the_sidecar(self, rig):
+        frame_encoder, word_encoder, matcher = (EngineSidecar.read(e.with_suffix(".json")) for e in rig.build("int8"))
+        assert frame_encoder.types["context.convolutions.1"] == matcher.types["jst.d4"] == "int8"
+        assert matcher.types["head.d5"] == word_encoder.types["context.lstm"] == "float16"
+        assert matcher.layers["int8"] > 10
+
+    def test_a_layer_that_tensorrt_did_not_quantize_is_named(self, rig, tmp_path, monkeypatch):
+        monkeypatch.setattr(standin, "IN_HALF", {"jst.d4", "chd.stages.0.gate"})
+        with pytest.raises(JsfError) as refusal:
+            rig.build("int8")
+        assert (
+            "the int8 engine of 'matcher' does not compute in the types that its graph asks for: "
+            "jst.d4 in float16, not int8; chd.stages.0.gate in float16, not int8."
+        ) in refusal.value.message
+        log = tmp_path / "cache" / "jsf" / "build-logs" / "tensorrt-10.3.0-sm87-int8-matcher.log"
+        assert str(log) in refusal.value.message
+        assert log.read_text().splitlines()[-1] == "INFO: built"
+        assert not rig.bundle.engines.exists()
+
+    def test_an_engine_without_int8_is_caught_where_layers_have_lost_their_names(self, rig, monkeypatch):
+        described = standin._layers
+
+        def without_names(model):
+            return [{**layer, "Metadata": ""} for layer in described(model) if "Int8" not in str(layer)]
+
+        monkeypatch.setattr(standin, "_layers", without_names)
+        with pytest.raises(JsfError, match="'frame_encoder' computes nothing in int8, as its graph asks"):
+            rig.build("int8")
+        assert len(rig.build("fp16")) == 3
+
+    def test_a_tensorrt_that_does_not_describe_its_layers_is_believed(self, rig, monkeypatch):
+        monkeypatch.setattr(standin, "_layers", lambda model: [])
+        sidecar = EngineSidecar.read(rig.build("int8")[2].with_suffix(".json"))
+        assert (sidecar.layers, sidecar.types) == ({}, {})
+
+    def test_what_tensorrt_said_lies_beside_the_engine(self, rig):
+        engine = rig.build()[0]
+        first, last = engine.with_suffix(".log").read_text().splitlines()
+        assert first.startswith("INFO: building with ")
+        assert last == "INFO: built"
+
+
+class TestReplay:
+    """CUDA graphs: captured on the second run of a batch shape, replayed from then on."""
+
+    @pytest.fixture
+    def run(self, rig, samples):
+        """Runs the frame encoder on the first `size` videos in an order, and compares."""
+        rig.build()
+        graph, reference = rig.load("frame_encoder"), rig.reference("frame_encoder")
+
+        def run(size, seed=0):
+            order = np.random.default_rng(seed).permutation(8)[:size]
+            inputs = {"features": samples["features"][order], "lengths": samples["frame_lengths"][order]}
+            assert np.allclose(graph.run(inputs)["videos"], reference.run(inputs)["videos"], atol=1e-6)
+
+        return run
+
+    def test_a_shape_that_comes_again_is_replayed(self, rig, run):
+        for seed in range(5):
+            run(3, seed)
+        assert (rig.device.captured, rig.device.replayed) == (1, 4)
+
+    def test_each_shape_has_its_own(self, rig, run):
+        for seed in range(4):
+            run(2, seed)
+            run(1, seed)
+        assert (rig.device.captured, rig.device.replayed) == (2, 6)
+
+    def test_a_buffer_that_grows_voids_what_was_captured(self, rig, run):
+        for size in (2, 2, 2, 4, 2, 2, 2):
+            run(size, size)
+        assert (rig.device.captured, rig.device.replayed) == (2, 4)
+
+    def test_the_shapes_used_last_are_kept(self, rig, run):
+        run(8)  # the buffers have their size
+        for size in (1, 2, 3, 4) * 3:
+            run(size)
+        assert (rig.device.captured, rig.device.replayed) == (4, 8)
+        for size in (5, 6, 7, 5, 1):  # 1 has given way
+            run(size)
+        assert (rig.device.captured, rig.device.replayed) == (5, 9)
+
+    def test_what_cannot_be_captured_runs_as_before(self, rig, run):
+        rig.device.refuses_capture = True
+        for seed in range(4):
+            run(3, seed)
+        assert (rig.device.captured, rig.device.replayed) == (0, 0)
+
+    def test_contexts_share_the_memory_between_inputs_and_outputs(self, rig, run):
+        for size in (8, 1, 2, 3):
+            run(size)
+        assert sum(len(block) == 256 for block in rig.device.memory.values()) == 1
+
+    def test_tensorrt_rtx_keeps_graphs_by_itself(self, rig, samples):
+        rig.install("rtx-1.7")
+        rig.gpu = Gpu("a simulated GPU", "8.9")
+        rig.build(backend="tensorrt-rtx")
+        graph = rig.load("frame_encoder")
+        for size in (3, 3, 3, 5, 3):
+            inputs = {"features": samples["features"][:size], "lengths": samples["frame_lengths"][:size]}
+            assert graph.run(inputs)["videos"].shape[0] == size
+        (context,) = graph._contexts._engine._contexts
+        assert context._how.cuda_graph_strategy == rig.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        assert rig.device.captured == 0
+
+
+def test_results_outlive_the_next_run(rig, samples):
+    rig.build()
+    graph = rig.load("frame_encoder")
+    inputs = {"features": samples["features"], "lengths": samples["frame_lengths"]}
+    first = graph.run(inputs)["videos"]
+    before = first.copy()
+    graph.run({**inputs, "features": inputs["features"][::-1]})
+    assert np.array_equal(first, before)
+
+
+def test_copies_go_through_page_locked_memory_which_is_reused(rig, samples, monkeypatch):
+    rig.build()
+    graph, pinned = rig.load("frame_encoder"), []
+    pin = rig.device.pin
+    monkeypatch.setattr(rig.device, "pin", lambda nbytes: (pinned.append(pin(nbytes)), pinned[-1])[1])
+    for size in (8, 3, 8):
+        graph.run({"features": samples["features"][:size], "lengths": samples["frame_lengths"][:size]})
+    assert [len(block) for block in pinned] == [8 * 40 * 12 * 4, 8 * 4, 8 * 40 * 8 * 4]
+    assert all(any(np.may_share_memory(array, block) for block in pinned) for array in rig.device.uploads)
 
 
 class TestTheStandInCanFail:
@@ -297,18 +632,30 @@ class TestTheStandInCanFail:
     def test_another_stream(self, rig, samples, monkeypatch):
         rig.build()
         graph = rig.load("frame_encoder")
-        context = graph._context
-        monkeypatch.setattr(graph, "_context", OnStream0(context))
+        execute = rig.trt.IExecutionContext.execute_async_v3
+        monkeypatch.setattr(rig.trt.IExecutionContext, "execute_async_v3", lambda context, _: execute(context, 0))
         with pytest.raises(AssertionError, match="another stream"):
             graph.run({"features": samples["features"], "lengths": samples["frame_lengths"]})
 
+    def test_a_graph_of_a_context_that_has_changed(self, rig, samples):
+        rig.build()
+        graph = rig.load("frame_encoder")
+        inputs = {"features": samples["features"], "lengths": samples["frame_lengths"]}
+        for _ in range(2):
+            graph.run(inputs)
+        (context,) = graph._contexts._engine._contexts
+        context.set_input_shape("lengths", (8,))
+        with pytest.raises(AssertionError, match="the context has changed"):
+            graph.run(inputs)
 
-class OnStream0:
-    def __init__(self, context):
-        self._context = context
-
-    def __getattr__(self, name):
-        return getattr(self._context, name)
-
-    def execute_async_v3(self, stream_handle):
-        return self._context.execute_async_v3(0)
+    def test_a_capture_before_the_first_run(self, rig):
+        rig.build()
+        graph = rig.load("frame_encoder")
+        (context,) = graph._contexts._spare
+        buffers = [rig.device.allocate(1 << 16) for _ in range(3)]
+        context.set_input_shape("features", (1, 40, 12))
+        context.set_input_shape("lengths", (1,))
+        for name, buffer in zip(("features", "lengths", "videos"), buffers, strict=True):
+            context.set_tensor_address(name, buffer.address)
+        with pytest.raises(AssertionError, match="cannot be captured"):
+            rig.device.capture(lambda: context.execute_async_v3(rig.device.stream))

@@ -11,7 +11,9 @@ API = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
     for path in (Path(__file__).parent / "tensorrt_api").glob("*.json")
 }
-SOURCES = ["runtime/backends/log.py", "runtime/backends/tensorrt.py", "export/plan.py", "export/progress.py"]
+SOURCES = ["contexts.py", "log.py", "tensorrt.py"]
+SOURCES = [f"runtime/backends/{name}" for name in SOURCES]
+SOURCES += [f"export/{name}" for name in ("layer_types.py", "plan.py", "progress.py", "timing.py")]
 
 OBJECTS = {
     "builder": "Builder",
@@ -25,11 +27,21 @@ OBJECTS = {
     "inspector": "EngineInspector",
     "context": "IExecutionContext",
     "tensor": "ITensor",
+    "layer": "ILayer",
+    "settings": "IRuntimeConfig",
 }
 """The house's names for TensorRT's objects -> their classes."""
 
-ONLY_RTX = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}
-"""Used where `hasattr(trt, "ComputeCapability")` only."""
+ONLY_RTX = {
+    "ComputeCapability",
+    "num_compute_capabilities",
+    "set_compute_capability",
+    "CudaGraphStrategy",
+    "WHOLE_GRAPH_CAPTURE",
+    "create_runtime_config",
+    "cuda_graph_strategy",
+}
+"""Used where `hasattr(trt, "ComputeCapability")` or `hasattr(trt, "CudaGraphStrategy")` only."""
 
 
 def used_names(source):
@@ -39,10 +51,10 @@ def used_names(source):
             continue
         path = ast.unparse(node.value)
         name = path.removeprefix("self.").lstrip("_")
-        if path == "trt":
+        if name == "trt":
             yield "", node.attr
-        elif path.startswith("trt.") and path.count(".") == 1:
-            yield path.removeprefix("trt."), node.attr
+        elif name.startswith("trt.") and name.count(".") == 1:
+            yield name.removeprefix("trt."), node.attr
         elif name in OBJECTS:
             yield OBJECTS[name], node.attr
 
@@ -76,8 +88,12 @@ def test_the_walk_sees_the_names():
         ("ICudaEngine", "num_io_tensors"),
         ("IBuilderConfig", "progress_monitor"),
         ("ITimingCache", "combine"),
+        ("ExecutionContextAllocationStrategy", "USER_MANAGED"),
+        ("HardwareCompatibilityLevel", "AMPERE_PLUS"),
+        ("IRuntimeConfig", "cuda_graph_strategy"),
+        ("ILayer", "metadata"),
     } <= seen
-    assert len(seen) > 40
+    assert len(seen) > 60
 
 
 @pytest.mark.parametrize(

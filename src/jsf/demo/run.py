@@ -137,10 +137,12 @@ def _export(out: Path, report: Report) -> None:
 
 
 def _build(root: Path, report: Report) -> None:
+    from jsf.calibration.fp16 import add_fp16
     from jsf.export.engine import build_engines, choose_backend
     from jsf.runtime.bundle import Bundle
 
     choice, bundle = choose_backend(), Bundle.open(root)
+    add_fp16(bundle)
     engines = build_engines(bundle, "fp16", choice.backend)
     files = {str(engine.relative_to(root)): engine.stat().st_size for engine in engines}
     report.engine = {**asdict(choice), "bytes": files, "fp16": bundle.manifest.losses["fp16"]}

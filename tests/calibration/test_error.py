@@ -1,20 +1,12 @@
-"""The error of reduced embedding graphs, on graphs made by hand, and the inputs that it is measured on."""
+"""The error of reduced graphs, on graphs made by hand."""
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from jsf.calibration.cosine_error import cosine_error, generated_levels
+from jsf.calibration.error import differences, score_error
 from jsf.data.errors import JsfError
-from jsf.data.levels import Levels
-from jsf.runtime.bundle import Manifest
-
-LIMITS = {"frames": 6, "words": 4, "text_words": 9, "clips": 3, "segments": 2}
-
-
-def manifest(model):
-    return Manifest(model, "embedding", "tiny", 2, "", False, 2, 20, "", limits=LIMITS)
 
 
 @pytest.fixture
@@ -59,13 +51,13 @@ def samples():
     ones = np.ones(2, np.int32)
     videos = np.array([[[1, 0]], [[0.6, 0.8]]], np.float32)
     return {
-        "video_encoder": Levels(videos, ones),
-        "text_encoder": Levels(np.array([[1, 0], [0, 1]], np.int32), ones),
+        "video_encoder": {"features": videos, "lengths": ones},
+        "text_encoder": {"words": np.array([[1, 0], [0, 1]], np.int32), "lengths": ones},
     }
 
 
-def test_the_error_is_that_of_every_pair(graphs, samples):
-    found = cosine_error(graphs("fp32", 1.0), graphs("fp16", 1.1), samples)
+def test_the_error_of_embeddings_is_that_of_every_pair(graphs, samples):
+    found = score_error(graphs("fp32", 1.0), graphs("fp16", 1.1), samples)
     cosines = np.array([1, 0, 0.6, 0.8])
     assert found["pairs"] == 4
     assert found["score_range"] == pytest.approx(1)
@@ -74,7 +66,7 @@ def test_the_error_is_that_of_every_pair(graphs, samples):
 
 
 def test_equal_graphs_have_no_error(graphs, samples):
-    found = cosine_error(graphs("fp32", 0.7), graphs("fp16", 0.7), samples)
+    found = score_error(graphs("fp32", 0.7), graphs("fp16", 0.7), samples)
     assert found["score_error_max"] == found["score_error_mean"] == 0
 
 
@@ -82,30 +74,18 @@ def test_equal_graphs_have_no_error(graphs, samples):
 @pytest.mark.parametrize("scale", [np.nan, np.inf])
 def test_scores_that_are_not_finite_are_refused(graphs, samples, scale):
     with pytest.raises(JsfError, match="4 of 4 scores are not finite in reduced precision"):
-        cosine_error(graphs("fp32", 1.0), graphs("fp16", scale), samples)
+        score_error(graphs("fp32", 1.0), graphs("fp16", scale), samples)
 
 
-@pytest.mark.parametrize("model", ["hse", "fse"])
-def test_generated_inputs_are_as_the_graphs_take_them(model):
-    levels = generated_levels(manifest(model), vocabulary=5, count=8)
-    videos, texts = levels["video_encoder"], levels["text_encoder"]
-    assert videos.whole.shape == (8, 6, 2) and texts.whole.shape == (8, 9)
-    assert videos.lengths.min() == 1 and videos.lengths.max() == 6
-    assert texts.lengths.min() >= 1 and texts.lengths.max() <= 9
-    if model == "fse":
-        assert len(videos.arrays) == len(texts.arrays) == 2
-    else:
-        assert videos.parts.shape == (8, 3, 6, 2) and texts.parts.shape == (8, 3, 4)
-        assert [str(array.dtype) for array in texts.arrays] == ["int32"] * 4
-        for side in (videos, texts):
-            there = side.part_lengths > 0
-            assert sorted(set(there.sum(1))) == [1, 2, 3]
-            assert (there[:, :-1] >= there[:, 1:]).all()  # no gap
-    for side in (videos, texts):
-        for values, lengths in zip(side.arrays[::2], side.arrays[1::2], strict=True):
-            within = np.arange(values.shape[lengths.ndim]) < lengths[..., None]
-            filled = values.any(-1) if values.ndim > within.ndim else values > 0
-            np.testing.assert_array_equal(filled, within)
-    assert texts.whole.max() == 4 and texts.whole.min() == 0
-    again = generated_levels(manifest(model), vocabulary=5, count=8)
-    assert all((a == b).all() for a, b in zip(videos.arrays, again["video_encoder"].arrays, strict=True))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_score_that_is_not_finite_is_enough(value):
+    scores = np.zeros((3, 2), np.float32)
+    with pytest.raises(JsfError, match=r"1 of 6 scores are not finite .* range of FP16 \(65,504\)") as refusal:
+        differences(scores, np.where(np.arange(6).reshape(3, 2) == 4, value, scores))
+    assert "--precision fp32" in refusal.value.fix
+
+
+def test_the_error_of_word_scores_counts_pairs():
+    expected = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
+    found = differences(expected, expected + np.array([[0, 0, 0.5], [0, -1, 0]], np.float32))
+    assert found == {"score_error_max": 1, "score_error_mean": 0.25, "score_range": 8, "pairs": 2}

@@ -1,0 +1,49 @@
+"""Which layers cost accuracy in INT8: each is left out in turn."""
+
+from collections.abc import Collection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from jsf.calibration.candidate import on_cpu
+from jsf.calibration.inputs import Pairs
+from jsf.calibration.int8 import Int8Writer
+from jsf.calibration.scoring import score_pairs
+from jsf.data.progress import track
+from jsf.runtime.graphs import SYMBOLIC
+
+
+def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict[str, float]:
+    """Layer -> the share of the mean score error that goes when it stays in higher precision; the costliest first.
+
+    Args:
+        writer: of the variant that is to be measured.
+        pairs: to score.
+        kept: layers that stay in higher precision anyhow.
+    """
+    graphs = {name: SYMBOLIC.get(name, name) for name in writer.bundle.manifest.static_graphs}
+    fp32 = score_pairs({name: writer.bundle.graph("fp32", file) for name, file in graphs.items()}, pairs)
+    with TemporaryDirectory() as folder:
+
+        def written(name: str, without: Collection[str], place: str) -> Path:
+            writer.write(graphs[name], target := Path(folder) / place / "written" / f"{name}.onnx", without)
+            return on_cpu(writer.variant, target, Path(folder) / place)
+
+        whole = {name: written(name, kept, "whole") for name in graphs}
+
+        def error(paths: dict[str, Path]) -> float:
+            return float(np.abs(score_pairs(paths, pairs) - fp32).mean())
+
+        base = error(whole) or 1.0
+        owners = [
+            (name, layer)
+            for name, file in graphs.items()
+            for layer in writer.calibration.inputs.get(file, {})
+            if layer not in kept
+        ]
+        costs = {
+            layer: 1 - error({**whole, name: written(name, {*kept, layer}, "changed")}) / base
+            for name, layer in track(owners, "leaving out each layer", len(owners))
+        }
+    return dict(sorted(costs.items(), key=lambda cost: -cost[1]))

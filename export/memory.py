@@ -1,0 +1,52 @@
+"""Memory for a build on a machine whose GPU has none of its own: what is free, and what the build needs.
+
+A GPU with its own memory needs none of this: a tactic that does not fit there is skipped, and no program is killed.
+"""
+
+from pathlib import Path
+
+from jsf.data.errors import JsfError
+
+MEMINFO = Path("/proc/meminfo")
+
+BASE = 3 << 29
+"""Bytes of CUDA and TensorRT's builder, whose library of kernels alone is 1.4 GB."""
+
+COPIES = 4
+"""Of a graph's weights: as parsed, as the builder folds them, on the GPU to be timed, and in the finished engine."""
+
+ACTIVATIONS = {"fp32": 1 << 30, "fp16": 1 << 29, "int8": 1 << 29}
+"""Bytes of a run: TensorRT-RTX plans 1.07 GB for the matcher of 64 pairs at width 512 in FP32, and half in FP16."""
+
+
+def workspace(graph: Path, precision: str) -> int:
+    """Bytes of free memory that TensorRT may plan a run with, where CPU and GPU share one memory.
+
+    Args:
+        graph: the .onnx file.
+        precision: the engine's, "fp32", "fp16" or "int8".
+
+    Raises:
+        JsfError: the build does not fit, which would end this program or another one in the middle of it.
+    """
+    available, swap = (_meminfo(name) for name in ("MemAvailable", "SwapFree"))
+    builder = BASE + COPIES * graph.stat().st_size
+    needed = builder + ACTIVATIONS[precision]
+    if available + swap < needed:
+        smaller = "build with --fp16 or --int8, " if precision == "fp32" else ""
+        raise JsfError(
+            f"the {precision} engine of {graph} needs about {_gb(needed)} to build, and this machine, whose GPU shares "
+            f"the CPU's memory, has {_gb(available)} free and {_gb(swap)} of swap.",
+            f"Close programs (the desktop: sudo systemctl isolate multi-user), add swap or zram, {smaller}"
+            "or build on another machine for many GPUs: --backend tensorrt-rtx.",
+        )
+    return max(available - builder, ACTIVATIONS[precision])
+
+
+def _meminfo(name: str) -> int:
+    lines = MEMINFO.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
+
+
+def _gb(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
