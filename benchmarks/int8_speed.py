@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jsf.calibration.collect import calibrate
+from jsf.calibration.inputs import Pairs
 from jsf.calibration.int8 import Int8Writer
-from jsf.calibration.samples import stored_pairs
+from jsf.calibration.samples import load_samples
 from jsf.data.vocabulary import Vocabulary
 from jsf.export.bundle import export_bundle
 from jsf.models.checkpoint import Checkpoint
@@ -55,7 +56,9 @@ def main() -> None:
 
 
 def load(bundle: Bundle, folder: Path) -> dict[str, OnnxRuntimeGraph]:
-    calibration = calibrate(bundle, stored_pairs(bundle), "percentile")
+    pairs = load_samples(bundle)
+    assert isinstance(pairs, Pairs)
+    calibration = calibrate(bundle, pairs, "percentile")
     path = folder / "matcher.onnx"
     Int8Writer(bundle, calibration, CPU_INT8, {}).write("matcher.buckets", path)
     return {"fp32": OnnxRuntimeGraph(bundle.graph("fp32", "matcher.buckets")), CPU_INT8: OnnxRuntimeGraph(path)}

@@ -62,6 +62,7 @@ def measure_all(bundle: Bundle, table: Table) -> dict[str, Report]:
                 for name, path in paths.items():
                     writer.write(name, path)
                 reports[f"{variant} {method}"] = measure(bundle, variant, paths, table, fp32, (), nodes)
+                print(f"measured {variant} {method}", flush=True)
     return reports
 
 

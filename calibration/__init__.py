@@ -1,1 +1,1 @@
-"""Reduced precision written into the graphs: FP16 conversion and what it costs. onnx and onnxruntime, never torch."""
+"""Reduced precision written into the graphs: FP16, INT8 from activation ranges, and what both cost. Never torch."""

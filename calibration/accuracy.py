@@ -12,7 +12,7 @@ from jsf.data.split import Split
 from jsf.data.task_names import EMBEDDING
 from jsf.evaluation.fill_in_the_blank import FIRST_WORD, score_words
 from jsf.evaluation.inputs import distinct
-from jsf.evaluation.metrics import ranks
+from jsf.evaluation.metrics import credit, ranks
 from jsf.evaluation.multiple_choice import score_options
 from jsf.evaluation.paragraphs import score_paragraphs
 from jsf.evaluation.retrieval import score_retrieval
@@ -38,9 +38,12 @@ class Scored:
 
     def metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """What each query reaches, [Q]: 100 or 0 for its accuracy or its recalls, and its rank as "MedR"."""
+        if self.answers:  # as `jsf evaluate` counts them
+            right = [
+                credit(scores, int(answer)) for scores, answer in zip(self.scores, self.right.argmax(1), strict=True)
+            ]
+            return {"accuracy": 100 * np.array(right)}
         rank = ranks(self.scores, self.right)
-        if self.answers:
-            return {"accuracy": np.where(rank <= 1, 100.0, 0.0)}
         return {**{f"R@{k}": np.where(rank <= k, 100.0, 0.0) for k in RECALLS}, "MedR": rank}
 
     def part(self, chosen: npt.NDArray[np.bool_]) -> "Scored":

@@ -53,6 +53,8 @@ def measure(
     fp32: Scored,
     layers_fp16: Sequence[str],
     fp32_nodes: Mapping[str, Collection[str]],
+    calibration: str = "",
+    calibrated: int = 0,
 ) -> Report:
     """What a variant costs: its scores of a table beside `fp32`, the scores of the bundle's FP32 graphs.
 
@@ -67,6 +69,8 @@ def measure(
         held_out=compare(fp32.part(held), reduced.part(held)) if held.any() and not held.all() else None,
         bytes=sum(paths[name].stat().st_size for name in scoring),
         fp32_bytes=sum(bundle.graph("fp32", name).stat().st_size for name in scoring),
+        calibration=calibration,
+        calibrated=calibrated,
         layers_fp16=list(layers_fp16),
         fp32_nodes={name: list(nodes) for name, nodes in fp32_nodes.items() if nodes and variant != CPU_INT8},
     )

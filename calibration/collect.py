@@ -44,8 +44,14 @@ def check_method(method: str) -> None:
 
 
 def calibrated_graphs(bundle: Bundle) -> dict[str, str]:
-    """The SHA-256 of the graphs that are calibrated."""
-    return {name: bundle.manifest.hashes["fp32"][name] for name in GRAPHS}
+    """The SHA-256 of the graphs that are calibrated, and of the one whose outputs they read."""
+    return {name: bundle.manifest.hashes["fp32"][name] for name in (*GRAPHS, "word_encoder")}
+
+
+def calibrated_layers(bundle: Bundle) -> dict[str, list[str]]:
+    """The names of the layers that can be INT8, by graph."""
+    onnx = require("onnx", "quantize")
+    return {name: [layer.name for layer in quantizable(onnx.load(bundle.graph("fp32", name)))] for name in GRAPHS}
 
 
 def count(bundle: Bundle, pairs: Pairs, name: str) -> tuple[list[Layer], dict[str, Histogram]]:

@@ -41,6 +41,10 @@ def differences(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32
     Raises:
         JsfError: a score is NaN or infinity.
     """
+    if not np.isfinite(expected).all():
+        raise JsfError(
+            "the FP32 scores are not finite.", "Check the features, and evaluate: jsf evaluate --precision fp32"
+        )
     if not np.isfinite(found).all():
         raise JsfError(
             f"{np.count_nonzero(~np.isfinite(found))} of {found.size} scores are not finite in reduced precision: "

@@ -109,15 +109,14 @@ def add_fp16(bundle: Bundle) -> dict[str, Any]:
         targets = write_fp16(bundle, folder, kept)
         loss = _measure(bundle, targets, samples)
         hashes = {name: sha256(target) for name, target in targets.items()}
-    bundle.manifest.hashes["fp16"] = hashes
-    bundle.manifest.losses["fp16"] = {
+    measured: dict[str, Any] = {
         **loss,
         "samples": "stored",
         "accuracy": "not measured",
         "fp32_nodes": {name: nodes for name, nodes in kept.items() if nodes},
     }
-    bundle.save_manifest()
-    return bundle.manifest.losses["fp16"]
+    bundle.publish({"fp16": hashes}, {"fp16": measured})
+    return measured
 
 
 def write_fp16(bundle: Bundle, folder: Path, kept: Mapping[str, Collection[str]]) -> dict[str, Path]:

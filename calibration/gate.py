@@ -1,6 +1,6 @@
 """The accuracy gate: what a reduced precision costs on real data, and whether that is within the limits."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,14 @@ import numpy.typing as npt
 
 from jsf.calibration.accuracy import Scored
 from jsf.calibration.error import differences
+from jsf.data.errors import JsfError
 from jsf.evaluation.intervals import paired_bootstrap
 
 ENOUGH = 500
 """Queries below which half a point of recall cannot be told from chance."""
+
+ROUNDING = 1e-9
+"""Points of a mean that are none."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,23 @@ class Comparison:
     """Reduced scores beside those of FP32, on the same queries.
 
     Attributes:
-        queries: how many; options: what each chose from, at most.
+        queries: how many; pairs: scores in all.
         score_error_max, score_error_mean, score_range: in units of the score; the range is that of FP32.
         rank_correlation: Spearman's, over all scores.
         metrics: "accuracy", or "R@1", "R@5", "R@10" and "MedR".
     """
 
     queries: int
-    options: int
+    pairs: int
     score_error_max: float
     score_error_mean: float
     score_range: float
     rank_correlation: float
     metrics: dict[str, Change]
+
+    def share(self, error: float) -> float:
+        """An error in percent of the range of the FP32 scores; infinite where they are all the same."""
+        return 100 * error / self.score_range if self.score_range else (np.inf if error else 0.0)
 
     @property
     def drop(self) -> float:
@@ -68,12 +76,18 @@ class Limits:
     min_correlation: float = 0.99
     max_error: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Raises JsfError where a limit is no number, with which everything would pass."""
+        for name, limit in asdict(self).items():
+            if not np.isfinite(limit):
+                raise JsfError(f"--{name.replace('_', '-')} is {limit}, expected a number.")
+
     def failures(self, found: Comparison) -> list[str]:
         """What is worse than the limits, in words with both numbers."""
-        error = 100 * found.score_error_mean / found.score_range if found.score_range else 0.0
+        error = found.share(found.score_error_mean)
         metric = next(iter(found.metrics))
         failures = []
-        if found.queries >= ENOUGH and found.drop > self.max_drop:
+        if found.queries >= ENOUGH and found.drop > self.max_drop + ROUNDING:
             failures.append(f"{metric} falls by {found.drop:.2f} points, allowed are {self.max_drop:g} (--max-drop)")
         if found.rank_correlation < self.min_correlation:
             failures.append(
@@ -93,14 +107,13 @@ def compare(fp32: Scored, reduced: Scored) -> Comparison:
     Raises:
         JsfError: a reduced score is NaN or infinity.
     """
-    there = np.isfinite(fp32.scores)
+    there = fp32.scores != -np.inf
     expected, found = fp32.scores[there], reduced.scores[there]
     errors = differences(expected, found)
-    del errors["pairs"]
     before, after = fp32.metrics(), reduced.metrics()
     return Comparison(
         queries=len(fp32.scores),
-        options=fp32.scores.shape[1],
+        pairs=int(errors.pop("pairs")),
         rank_correlation=spearman(expected, found),
         metrics={name: _change(name, before[name], after[name], fp32.groups) for name in before},
         **errors,

@@ -1,6 +1,7 @@
 """The pairs on which ranges are collected, drawn from a table, as the graphs take them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,9 @@ class Pairs:
     def digest(self) -> str:
         """SHA-256 of all of it: which data this is."""
         digest = hashlib.sha256()
-        for array in (*self.videos.values(), *self.sentences.values(), self.video_index, self.sentence_index):
+        blanks = [] if self.blanks is None else [self.blanks]
+        indices = (self.video_index, self.sentence_index)
+        for array in (*self.videos.values(), *self.sentences.values(), *indices, *blanks):
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -56,9 +59,10 @@ def draw_pairs(scorer: Scorer, split: Split) -> Pairs:
     Raises:
         JsfError: a video has no features, or they are not of the kind that the model takes.
     """
-    texts = _texts(split.rows)
+    drawn = _each_video_first(split.rows)
+    texts = _texts(drawn)
     texts = texts[: max(1, int(np.searchsorted(np.cumsum([len(several) for several in texts]), PAIRS, side="right")))]
-    ids, rows = distinct(row.video_id for row in split.rows[: len(texts)])
+    ids, rows = distinct(row.video_id for row in drawn[: len(texts)])
     check_inputs(scorer, split.store, ids)
     left = scorer.bundle.manifest.left_padded
     features, lengths = pad([scorer.features(split.store.read(name)) for name in ids], left=left)
@@ -76,6 +80,16 @@ def draw_pairs(scorer: Scorer, split: Split) -> Pairs:
         columns.astype(np.int32),
         left,
     )
+
+
+def _each_video_first(rows: Sequence[Row]) -> list[Row]:
+    """A row of every video, then a second one of those that have it, and so on."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for row in rows:
+        turns.append(seen[row.video_id])
+        seen[row.video_id] += 1
+    return [rows[i] for i in np.argsort(turns, kind="stable")]
 
 
 def _texts(rows: Sequence[Row]) -> list[tuple[str, ...]]:

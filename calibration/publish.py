@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsf.calibration.accuracy import Scored, score_split
 from jsf.calibration.candidate import measure
-from jsf.calibration.collect import calibrate, calibrated_graphs, check_method
+from jsf.calibration.collect import calibrate, calibrated_graphs, calibrated_layers, check_method
 from jsf.calibration.fp16 import write_fp16
 from jsf.calibration.gate import Limits
 from jsf.calibration.inputs import Pairs, draw_pairs
@@ -21,8 +21,7 @@ from jsf.calibration.table import Table
 from jsf.data.errors import JsfError
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
-from jsf.data.task_names import EMBEDDINGS
-from jsf.runtime.bundle import CPU_INT8, Bundle
+from jsf.runtime.bundle import CALIBRATION, CPU_INT8, Bundle
 from jsf.runtime.graphs import load_graphs
 from jsf.runtime.load import scorer_of
 from jsf.runtime.scorer import Scorer
@@ -61,37 +60,34 @@ def add_int8(bundle: Bundle, table: Table, choices: Choices, say: Callable[[str]
         What each variant costs.
 
     Raises:
-        GateError: they cost more than the limits; the bundle keeps the graphs that it had.
-        JsfError: the model has no layers for INT8, a choice is not known, or the table does not fit the model.
+        GateError: they cost more than the limits; the bundle keeps the graphs that it had, and gains calibration.json.
+        JsfError: a choice is not known, the table does not fit the model, or that is an embedding, which has no INT8.
     """
     check_method(choices.method)
-    if bundle.manifest.model in EMBEDDINGS:
-        raise JsfError(
-            f"{bundle.manifest.model} consists of GRUs, which no backend computes in INT8.",
-            f"FP16 is its smallest: jsf build-engine --fp16 --bundle {bundle.root}",
-        )
+    layers, kept = calibrated_layers(bundle), list(choices.keep)
+    _check_layers(kept, [name for names in layers.values() for name in names])
     scorer = Scorer(bundle, load_graphs(bundle, "cpu", "fp32"))
     pairs = draw_pairs(scorer, table.calibration)
     calibration = find_calibration(bundle, pairs, choices.method, say)
     nodes = overflowing(bundle, pairs)
     writers = [Int8Writer(bundle, calibration, variant, nodes) for variant in INT8]
-    kept = list(choices.keep)
-    _check_layers(kept, writers[0].layers)
     fp32 = score_split(scorer, table.split)
+    say(f"measuring on {fp32.scores.size:,} pairs, in each of {len(INT8)} variants")
     with ExitStack() as stack:
         folders = [stack.enter_context(replacing(bundle.root / writer.variant)) for writer in writers]
         while True:
-            reports = [_written(*each, kept, table, fp32) for each in zip(writers, folders, strict=True)]
+            reports = [_written(*each, kept, table, fp32, pairs) for each in zip(writers, folders, strict=True)]
             failed = [i for i, report in enumerate(reports) if report.failures(choices.limits)]
             if not failed:
                 break
             costs = layer_costs(writers[failed[0]], pairs, kept)
-            if not choices.auto or not costs:
+            worst = next(iter(costs), "")
+            if not choices.auto or len(costs) < 2 or costs[worst] <= 0:  # what is left is not INT8's doing
                 raise GateError(reports, choices.limits, costs)
-            kept.append(next(iter(costs)))
-            say(f"{kept[-1]} stays in FP16: {reports[failed[0]].failures(choices.limits)[0]}")
-        _enter(bundle, reports, folders, table)
-    bundle.save_manifest()
+            kept.append(worst)
+            say(f"{worst} stays in higher precision: {reports[failed[0]].failures(choices.limits)[0]}")
+        hashes = [_hashes(folder) for folder in folders]
+    _publish(bundle, reports, hashes, table)
     return reports
 
 
@@ -107,27 +103,30 @@ def add_measured_fp16(bundle: Bundle, table: Table, limits: Limits) -> list[Repo
         report = measure(bundle, "fp16", paths, table, fp32, (), nodes)
         if report.failures(limits):
             raise GateError([report], limits)
-        _enter(bundle, [report], [folder], table)
-    bundle.save_manifest()
+        hashes = _hashes(folder)
+    _publish(bundle, [report], [hashes], table)
     return [report]
 
 
 def find_calibration(bundle: Bundle, pairs: Pairs, method: str, say: Callable[[str], None]) -> Calibration:
     """The bundle's calibration where it is of exactly these graphs, these pairs and this method, else a new one."""
-    path = bundle.root / "calibration.json"
+    path = bundle.root / CALIBRATION
     if path.is_file():
         found = Calibration.read(path)
-        reason = found.mismatch(calibrated_graphs(bundle), pairs.digest, method)
+        reason = found.mismatch(calibrated_graphs(bundle), calibrated_layers(bundle), pairs.digest, method)
         if reason is None:
             say(f"{path} is of these graphs, pairs and method: it is used again")
             return found
         say(f"{path} is refused: {reason}. Calibrating again")
     calibration = calibrate(bundle, pairs, method)
-    calibration.write(path)
+    calibration.write(path)  # also where the gate then refuses: the next try keeps layers, and these ranges
     return calibration
 
 
 def _check_layers(kept: Sequence[str], layers: Sequence[str]) -> None:
+    """Raises JsfError where a layer is not known, or none is left for INT8."""
+    if not set(layers) - set(kept):
+        raise JsfError("no layer is left for INT8.", "Take FP16: jsf build-engine --fp16")
     if unknown := [name for name in kept if name not in layers]:
         raise JsfError(
             f"--keep-fp16 {unknown[0]}: the model has no layer of this name that could be INT8.",
@@ -135,16 +134,21 @@ def _check_layers(kept: Sequence[str], layers: Sequence[str]) -> None:
         )
 
 
-def _written(writer: Int8Writer, folder: Path, kept: Sequence[str], table: Table, fp32: Scored) -> Report:
+def _written(writer: Int8Writer, folder: Path, kept: Sequence[str], table: Table, fp32: Scored, pairs: Pairs) -> Report:
     """Writes a variant's graphs, and measures them."""
     paths = {name: folder / f"{name}.onnx" for name in writer.bundle.manifest.graphs}
     for name, path in track(paths.items(), f"writing {writer.variant}", len(paths)):
         writer.write(name, path, kept)
-    return measure(writer.bundle, writer.variant, paths, table, fp32, kept, writer.float32)
+    made_of = str(writer.calibration), len(pairs.videos["lengths"])
+    return measure(writer.bundle, writer.variant, paths, table, fp32, kept, writer.float32, *made_of)
 
 
-def _enter(bundle: Bundle, reports: Sequence[Report], folders: Sequence[Path], table: Table) -> None:
-    """Into the manifest."""
-    for report, folder in zip(reports, folders, strict=True):
-        bundle.manifest.hashes[report.variant] = {path.stem: sha256(path) for path in folder.iterdir()}
-        bundle.manifest.losses[report.variant] = report.loss(table.name)
+def _hashes(folder: Path) -> dict[str, str]:
+    """Graph -> its SHA-256."""
+    return {path.stem: sha256(path) for path in folder.iterdir()}
+
+
+def _publish(bundle: Bundle, reports: Sequence[Report], hashes: Sequence[dict[str, str]], table: Table) -> None:
+    """Into the manifest; the folders are in their places."""
+    losses = {report.variant: report.loss(table.name) for report in reports}
+    bundle.publish({report.variant: found for report, found in zip(reports, hashes, strict=True)}, losses)

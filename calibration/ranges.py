@@ -20,7 +20,7 @@ class Calibration:
 
     Attributes:
         graphs: graph -> SHA-256 of the FP32 file that was run.
-        data: the digest of the pairs; pairs: how many.
+        data: the digest of the pairs; pairs: how many they are.
         method: of `METHODS`.
         inputs, outputs: of each layer's activations.
     """
@@ -41,17 +41,28 @@ class Calibration:
         """
         value = read_json(path)
         try:
+            if not all(isinstance(text, str) for text in (*value["graphs"].values(), value["data"], value["method"])):
+                raise ValueError("a hash or the method is no text")
             kept = {field.name: value[field.name] for field in fields(cls)}
             return cls(**{**kept, "inputs": _ranges(value["inputs"]), "outputs": _ranges(value["outputs"])})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise JsfError(f"{path} is not a calibration of this jsf: {error}.", f"Delete it: rm {path}") from error
+
+    def __str__(self) -> str:
+        """In words, for reports."""
+        return f"{self.method}, {self.pairs} pairs, data {self.data[:12]}"
 
     def write(self, path: Path) -> None:
         """Writes it, whole or not at all."""
         write_json(path, asdict(self))
 
-    def mismatch(self, graphs: dict[str, str], data: str, method: str) -> str | None:
+    def mismatch(self, graphs: dict[str, str], layers: dict[str, list[str]], data: str, method: str) -> str | None:
         """What it was made of, where that is something else; None where it fits exactly."""
+        for ranges in (self.inputs, self.outputs):
+            if {name: sorted(found) for name, found in ranges.items()} != {
+                n: sorted(each) for n, each in layers.items()
+            }:
+                return "it is of other layers"
         for name, sha in graphs.items():
             if (found := self.graphs.get(name, "none")) != sha:
                 return f"it is of another {name} (SHA-256 {found[:12]}..., the bundle's is {sha[:12]}...)"
@@ -68,7 +79,7 @@ def _ranges(value: Any) -> Ranges:
         graph: {layer: (float(low), float(high)) for layer, (low, high) in layers.items()}
         for graph, layers in value.items()
     }
-    bounds = np.array([bound for layers in ranges.values() for bound in layers.values()]).reshape(-1, 2)
+    bounds = np.array([bound for layers in ranges.values() for bound in layers.values()], np.float32).reshape(-1, 2)
     if not np.isfinite(bounds).all() or (bounds[:, 0] > bounds[:, 1]).any():
         raise ValueError("a range is not finite, or ends before it begins")
     return ranges

@@ -19,6 +19,7 @@ class Report:
         variant: "fp16", "int8" or "int8-cpu".
         whole: on all rows of the table; held_out: on those of videos that calibration did not see, or None.
         bytes: of the graphs that score, and fp32_bytes: of those in FP32.
+        calibration: of what INT8 ranges were taken, in words; "" of FP16. calibrated: on how many videos.
         layers_fp16: layers that could be INT8 and are not.
         fp32_nodes: graph -> nodes that FP16 does not hold.
     """
@@ -28,6 +29,8 @@ class Report:
     held_out: Comparison | None
     bytes: int
     fp32_bytes: int
+    calibration: str
+    calibrated: int
     layers_fp16: list[str]
     fp32_nodes: dict[str, list[str]]
 
@@ -49,6 +52,7 @@ class Report:
             **_numbers(self.whole),
             **held,
             "samples": table,
+            **({"calibration": self.calibration} if self.calibration else {}),
             "accuracy": self.accuracy,
             "layers_fp16": self.layers_fp16,
             "fp32_nodes": self.fp32_nodes,
@@ -67,8 +71,8 @@ class GateError(JsfError):
         failures = {report.variant: report.failures(limits) for report in reports}
         lines = [f"{variant} is worse than allowed: {'; '.join(why)}." for variant, why in failures.items() if why]
         fix = "Score with --precision fp32, or allow more."
-        if costs:
-            worst = list(costs)[:NAMED]
+        if costs and max(costs.values()) > 0:
+            worst = [name for name, cost in costs.items() if cost > 0][:NAMED]
             shares = ", ".join(f"{name} {100 * costs[name]:.0f}%" for name in worst)
             lines.append(f"Layers that cost most, by the share of the mean score error that goes without: {shares}.")
             keep = " ".join(f"--keep-fp16 {name}" for name in worst[:2])
@@ -81,7 +85,7 @@ def _numbers(found: Comparison) -> dict[str, Any]:
     errors = {name: getattr(found, name) for name in ("score_error_max", "score_error_mean", "score_range")}
     return {
         **errors,
-        "pairs": found.queries * found.options,
+        "pairs": found.pairs,
         "rank_correlation": found.rank_correlation,
         "queries": found.queries,
         "metrics": metrics,

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jsf.calibration.gate import ENOUGH
 from jsf.data.blanks import Blank
 from jsf.data.errors import JsfError
 from jsf.data.split import Split
 from jsf.data.vocabulary import Vocabulary
 from jsf.evaluation.fill_in_the_blank import FIRST_WORD
 
-QUERIES = 1000
+QUERIES = ENOUGH
 """Rows that are scored at most: of more, so many at equal distances."""
 
 VIDEOS = 128
-"""Videos to calibrate on at most, and never more than half: the others are held out."""
+"""Videos to calibrate on at most, and never more than half where there are two: the others are held out."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Table:
             raise JsfError(f"{name} has no row that the model can be measured on.", "Name another table: --captions")
         places = np.unique(np.linspace(0, len(rows) - 1, QUERIES).astype(int))
         chosen = Split(split.store, [rows[i] for i in places])
-        return cls(chosen, name, frozenset(chosen.video_ids[::2][:VIDEOS]))
+        return cls(chosen, name, frozenset(chosen.video_ids[1::2][:VIDEOS] or chosen.video_ids))
 
     @property
     def calibration(self) -> Split:

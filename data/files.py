@@ -47,11 +47,14 @@ def cache_folder() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, read in blocks."""
+    """Hex SHA-256 of a file, read in blocks; raises JsfError where it cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise JsfError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from error
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ from jsf.export.builder import Builder
 from jsf.export.options import HERE, BuildOptions
 from jsf.export.progress import monitor, progress_bar
 from jsf.runtime.backends.driver import Gpu, find_gpu, require_gpu
-from jsf.runtime.backends.sidecar import MODULES
+from jsf.runtime.backends.sidecar import LEAST_TENSORRT, MODULES, numbers
 from jsf.runtime.bundle import PRECISIONS, Bundle
 
 BACKENDS = ("auto", *MODULES, "onnxruntime")
@@ -49,7 +49,7 @@ def choose_backend(requested: str = "auto") -> Choice:
 
 
 def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOptions = HERE) -> list[Path]:
-    """Builds an engine of each static graph of a precision; all of them are written, or none.
+    """Builds an engine of each static graph of a precision; none is written before all are built.
 
     Args:
         bundle: an opened bundle, which has the precision's graphs.
@@ -69,16 +69,19 @@ def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOp
         raise JsfError(f"precision '{precision}' cannot be built, expected one of: {', '.join(PRECISIONS)}.")
     gpu = require_gpu() if backend == "tensorrt" else None
     options.check(backend, gpu)
+    graphs = {name: bundle.graph(precision, name) for name in bundle.manifest.static_graphs}
     if backend == "onnxruntime":
         return []
     trt = require(MODULES[backend], backend)
+    if backend == "tensorrt" and numbers(trt.__version__) < numbers(LEAST_TENSORRT):
+        raise JsfError(f"TensorRT is {trt.__version__}, expected {LEAST_TENSORRT} or newer.", "See: jsf doctor")
     builder = Builder(trt, backend, precision, options, gpu)
     plans = {}
     with progress_bar() as progress:
-        task = progress.add_task(builder.name, total=len(bundle.manifest.static_graphs))
-        for name in bundle.manifest.static_graphs:
+        task = progress.add_task(builder.name, total=len(graphs))
+        for name, graph in graphs.items():
             progress.update(task, description=f"{builder.name} {name}")
-            plans[name] = builder.build(bundle.graph(precision, name), monitor(progress))
+            plans[name] = builder.build(graph, monitor(progress))
             progress.advance(task)
     if precision == "int8" and not any("int8" in plan.asked.values() for plan in plans.values()):
         raise JsfError(f"{bundle.root}: the int8 graphs quantize no layer.", "Make them again: jsf build-engine --int8")
@@ -90,11 +93,11 @@ def _automatic(gpu: Gpu | None) -> Choice:
         return Choice("tensorrt", f"TensorRT and a GPU ({gpu.name}) are here")
     absent = "TensorRT is not installed" if gpu else "there is no GPU for TensorRT to build on"
     if find_spec("tensorrt_rtx"):
-        stays = "" if gpu else "; scoring on this machine stays FP32"
+        stays = "" if gpu else "; on this machine --precision scores with the graphs themselves, on the CPU"
         return Choice("tensorrt-rtx", f"{absent}, and TensorRT-RTX builds ahead of time, for GPUs elsewhere{stays}")
     reason = (
-        f"{absent}, and TensorRT-RTX is not installed: no engine, only the graphs. Scoring on this machine stays FP32. "
-        "For engines run this command where they will run, with a GPU and pip install '.[tensorrt]', "
+        f"{absent}, and TensorRT-RTX is not installed: no engine, only the graphs, which --precision scores with on "
+        "the CPU. For engines run this command where they will run, with a GPU and pip install '.[tensorrt]', "
         "or here after pip install '.[tensorrt-rtx]'"
     )
     return Choice("onnxruntime", reason)

@@ -33,12 +33,11 @@ def workspace(graph: Path, precision: str) -> int:
     builder = BASE + COPIES * graph.stat().st_size
     needed = builder + ACTIVATIONS[precision]
     if available + swap < needed:
-        smaller = "build with --fp16 or --int8, " if precision == "fp32" else ""
+        smaller = "; or build with --fp16 or --int8" if precision == "fp32" else ""
         raise JsfError(
             f"the {precision} engine of {graph} needs about {_gb(needed)} to build, and this machine, whose GPU shares "
             f"the CPU's memory, has {_gb(available)} free and {_gb(swap)} of swap.",
-            f"Close programs (the desktop: sudo systemctl isolate multi-user), add swap or zram, {smaller}"
-            "or build on another machine for many GPUs: --backend tensorrt-rtx.",
+            f"Close programs (the desktop: sudo systemctl isolate multi-user), add swap or zram{smaller}.",
         )
     return max(available - builder, ACTIVATIONS[precision])
 

@@ -9,6 +9,7 @@ from typing import Any
 from jsf.data.errors import JsfError
 from jsf.export.layer_types import Layer, asked_types, built_types, count_types, inspected_layers, logged_layers
 from jsf.export.options import BuildOptions
+from jsf.export.progress import cancelling
 from jsf.export.timing import save_timing_cache, use_timing_cache
 
 PROFILE = {"B": (1, 16, 256), "E": (1, 1, 32), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
@@ -85,13 +86,15 @@ def build_plan(
     capabilities = _target(trt, config) if ahead_of_time else []
     if not ahead_of_time:
         use_timing_cache(config, timings)
-    plan = builder.build_serialized_network(network, config)
-    if watch.interrupted:
-        raise KeyboardInterrupt
+    with cancelling(watch):
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise JsfError(f"{trt.__name__} {trt.__version__} cannot build {graph}: {' '.join(log.errors)}")
     if not ahead_of_time:
-        save_timing_cache(config, timings)
+        try:
+            save_timing_cache(config, timings)
+        except (JsfError, OSError) as error:  # it saves time in another build, and costs this one nothing
+            log.messages.append(f"WARNING: the timing cache was not kept: {error}")
     layers = logged_layers(log.layers) if ahead_of_time else _inspect(trt, log, plan, options)
     return Plan(
         engine=bytes(plan),

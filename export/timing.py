@@ -18,7 +18,7 @@ def save_timing_cache(config: Any, path: Path) -> None:
     """Adds what this build measured to the file, and loses nothing that another build adds at the same time.
 
     Raises:
-        JsfError: the file cannot be written.
+        JsfError, OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):

@@ -13,14 +13,17 @@ bundle/
 ```
 """
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from jsf.data.errors import JsfError
-from jsf.data.files import read_json, sha256, write_json
+from jsf.data.files import cache_folder, read_json, sha256, write_json
 from jsf.data.levels import Limits
 from jsf.data.task_names import EMBEDDINGS
 from jsf.data.vocabulary import Vocabulary
@@ -46,6 +49,7 @@ MAPS = ("attention", "stage1", "stage2", "stage3", "gate1", "gate2", "gate3")
 """Values that a matcher graph names and does not put out: JST's weights, and CHD's stages and their gates."""
 
 SAMPLES = "samples.npz"
+CALIBRATION = "calibration.json"
 
 EXPORT_AGAIN = "Export the bundle again: jsf export --ckpt best.pt"
 
@@ -119,12 +123,12 @@ class Bundle:
         if not path.is_file():
             raise JsfError(
                 f"{root} is not a bundle: it has no manifest.json.",
-                "Make one with: jsf export --ckpt best.pt, or name another with --bundle or $JSF_BUNDLE.",
+                "Make one with: jsf export --ckpt best.pt, or name another, as $JSF_BUNDLE too.",
             )
         try:
             manifest = _manifest(path)
             vocabulary = Vocabulary.load(root / "vocabulary.json")
-            _checked(root / "vocabulary.json", manifest.vocabulary)
+            _checked(root / "vocabulary.json", manifest.vocabulary, f"{EXPORT_AGAIN} -o {root}")
             return cls(root, manifest, vocabulary)
         except JsfError as error:
             raise JsfError(error.message, error.fix or EXPORT_AGAIN) from error
@@ -140,14 +144,23 @@ class Bundle:
             JsfError: the bundle does not have this variant, the file is missing, or it was changed.
         """
         if variant not in VARIANTS:
-            raise JsfError(f"precision '{variant}' is not known, expected one of: {', '.join(VARIANTS)}.")
+            raise JsfError(f"precision '{variant}' is not known, expected one of: {', '.join(PRECISIONS)}.")
         if variant not in self.manifest.hashes:
-            options = "--int8 --features F --captions C" if variant.startswith("int8") else f"--{variant}"
             raise JsfError(
-                f"{self.root} has no {variant} graphs, only: {', '.join(self.manifest.hashes)}.",
-                f"Make them with: jsf build-engine {options} --bundle {self.root}",
+                f"{self.root} has no {variant} graphs, only: {', '.join(self.manifest.hashes)}.", self.remake(variant)
             )
-        return _checked(graph_path(self.root, variant, name), self.manifest.hashes[variant][name])
+        path, expected = graph_path(self.root, variant, name), self.manifest.hashes[variant][name]
+        return _checked(path, expected, self.remake(variant))
+
+    def remake(self, variant: str) -> str:
+        """The command that makes a variant's graphs, again or for the first time."""
+        if variant == "fp32":
+            return f"{EXPORT_AGAIN} -o {self.root}"
+        if variant == "fp16":
+            return f"Make them with: jsf build-engine --fp16 --bundle {self.root}"
+        if self.manifest.model in EMBEDDINGS:
+            return f"Its GRUs have no INT8: FP16 is its smallest: jsf build-engine --fp16 --bundle {self.root}"
+        return f"Make them with: jsf build-engine --int8 --features F --captions C --bundle {self.root}"
 
     @property
     def samples(self) -> Path:
@@ -156,7 +169,7 @@ class Bundle:
         Raises:
             JsfError: the file is missing, or it was changed.
         """
-        return _checked(self.root / SAMPLES, self.manifest.samples)
+        return _checked(self.root / SAMPLES, self.manifest.samples, self.remake("fp32"))
 
     def check_compares(self) -> None:
         """Raises JsfError where the model is an embedding, which compares no frame with a word."""
@@ -176,19 +189,34 @@ class Bundle:
         """The folder of the graph that makes features of raw video; absent where the features came from elsewhere."""
         return self.root / "extractor"
 
-    def save_manifest(self) -> None:
-        """Writes the manifest back, whole or not at all."""
-        write_manifest(self.root, self.manifest)
+    def publish(self, hashes: dict[str, dict[str, str]], losses: dict[str, dict[str, Any]]) -> None:
+        """Enters variants into the manifest, by name: their graphs' SHA-256, and what they cost.
+
+        What other programs entered since this bundle was opened stays.
+
+        Raises:
+            JsfError: the bundle was exported again meanwhile, and these graphs are of the one before.
+        """
+        name = hashlib.sha256(str(self.root.absolute()).encode()).hexdigest()
+        lock = cache_folder() / "locks" / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            now = _manifest(self.root / "manifest.json")
+            if now.hashes["fp32"] != self.manifest.hashes["fp32"]:
+                raise JsfError(f"{self.root} was exported again meanwhile.", "Run the same command again.")
+            now.hashes.update(hashes)
+            now.losses.update(losses)
+            write_manifest(self.root, now)
+        self.manifest.hashes.update(now.hashes)
+        self.manifest.losses.update(now.losses)
 
 
-def _checked(path: Path, expected: str) -> Path:
+def _checked(path: Path, expected: str, fix: str) -> Path:
     """The path of a file that has this SHA-256; raises JsfError otherwise."""
     if not path.is_file():
-        raise JsfError(f"{path} is missing.", EXPORT_AGAIN)
+        raise JsfError(f"{path} is missing.", fix)
     if (found := sha256(path)) != expected:
-        raise JsfError(
-            f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", EXPORT_AGAIN
-        )
+        raise JsfError(f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", fix)
     return path
 
 
@@ -224,6 +252,8 @@ def _manifest(path: Path) -> Manifest:
         if type(value[name]) is not type(expected):
             raise JsfError(f"{path}: '{name}' is {value[name]!r}, expected a {type(expected).__name__}.")
     complete = (_names(hashes, manifest.graphs, str) for hashes in manifest.hashes.values())
+    if not all(type(error) in (int, float) for error in manifest.parity.values()):
+        raise JsfError(f"{path}: 'parity' is {manifest.parity}, expected a number for each graph.")
     if "fp32" not in manifest.hashes or not all(complete):
         raise JsfError(f"{path}: 'hashes' must name fp32, and for each variant all of: {', '.join(manifest.graphs)}.")
     wanted = [f.name for f in fields(Limits) if f.type is int] if manifest.model in EMBEDDINGS else []

@@ -3,12 +3,11 @@
 import re
 
 from jsf.data.errors import JsfError
-from jsf.runtime.backends.sidecar import MODULES, numbers
+from jsf.runtime.backends.sidecar import LEAST_TENSORRT, MODULES, numbers
 from jsf.runtime.bundle import default_bundle
 from jsf.runtime.host import Finding, Host
 from jsf.runtime.inspect import inspect_bundle
 
-LEAST_TENSORRT = "10.3"
 NVIDIA = "0x10de"
 """The PCI vendor."""
 

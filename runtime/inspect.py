@@ -10,9 +10,7 @@ from jsf.data.extras import require
 from jsf.data.files import read_json, sha256
 from jsf.runtime.backends.driver import Gpu, find_gpu
 from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, this_platform
-from jsf.runtime.bundle import EXPORT_AGAIN, VARIANTS, Bundle, graph_path
-
-CALIBRATION = "calibration.json"
+from jsf.runtime.bundle import CALIBRATION, VARIANTS, Bundle, graph_path
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class GraphFile:
     Attributes:
         variant, graph: of `VARIANTS`, and of the manifest's `graphs`.
         bytes: its size; 0 where it is missing.
-        status: "ok"; "CHANGED", its SHA-256 is not the manifest's; "missing".
+        status: "ok"; "CHANGED", its SHA-256 is not the manifest's; "missing"; "unreadable".
         parity: its largest difference from PyTorch relative to the output's range; None where only FP32 was compared.
     """
 
@@ -88,7 +86,9 @@ def inspect_bundle(root: Path) -> BundleReport:
     files = (path for path in bundle.engines.glob("*/*/*") if path.suffix in (".engine", ".json"))
     engines = [inspect_engine(path, bundle) for path in sorted({path.with_suffix(".engine") for path in files})]
     broken = [g for g in graphs if g.status != "ok"]
-    problems = [JsfError(f"{graph_path(root, g.variant, g.graph)} is {g.status}.", EXPORT_AGAIN) for g in broken]
+    problems = [
+        JsfError(f"{graph_path(root, g.variant, g.graph)} is {g.status}.", bundle.remake(g.variant)) for g in broken
+    ]
     problems += [JsfError(engine.problem, engine.fix) for engine in engines if engine.problem]
     calibration: dict[str, Any] = {}
     try:
@@ -134,7 +134,10 @@ def obstacle(sidecar: EngineSidecar, gpu: Gpu | None) -> str:
     module = MODULES[sidecar.backend]
     if find_spec(module) is None:
         return f"it needs {sidecar.backend}, which is not installed"
-    version = require(module, sidecar.backend).__version__
+    try:
+        version = require(module, sidecar.backend).__version__
+    except JsfError as error:  # it is there, and a library that it needs is not
+        return error.message.removesuffix(".")
     return sidecar.mismatch(Machine(version, this_platform(), gpu.compute_capability)) or ""
 
 
@@ -159,5 +162,8 @@ def _graph(bundle: Bundle, variant: str, name: str) -> GraphFile:
     compared = parity.get(name) if variant == "fp32" else None
     if not path.is_file():
         return GraphFile(variant, name, 0, "missing", compared)
-    status = "ok" if sha256(path) == bundle.manifest.hashes[variant][name] else "CHANGED"
+    try:
+        status = "ok" if sha256(path) == bundle.manifest.hashes[variant][name] else "CHANGED"
+    except JsfError:
+        status = "unreadable"
     return GraphFile(variant, name, path.stat().st_size, status, compared)

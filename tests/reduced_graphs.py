@@ -53,8 +53,7 @@ def add_graphs(bundle, precision):
             if precision == "int8" and name != "word_encoder":
                 source = _quantized(source, Path(folder) / f"{name}.onnx")
             to_fp16(source, target)
-    bundle.manifest.hashes[precision] = {name: sha256(target) for name, target in targets.items()}
-    bundle.save_manifest()
+    bundle.publish({precision: {name: sha256(target) for name, target in targets.items()}}, {})
     return bundle
 
 

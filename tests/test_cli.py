@@ -84,7 +84,9 @@ class TestHelp:
     def test_all_verbs_are_listed(self, jsf):
         shown = jsf("--help")
         assert shown.status == 0
-        assert {"demo", "extract", "train", "evaluate", "export", "build-engine", "inspect", "doctor", "score"} <= set(VERBS)
+        assert {"demo", "extract", "train", "evaluate", "export", "build-engine", "inspect", "doctor", "score"} <= set(
+            VERBS
+        )
         assert {"choose", "fill", "import-checkpoint"} <= set(VERBS)
         assert set(VERBS) <= set(re.findall(r"[\w-]+", shown.out))
 
@@ -94,7 +96,7 @@ class TestHelp:
         assert shown.status == 0
         assert f" {verb} [OPTIONS]" in shown.out
         options = re.findall(r"^[│ ]*\*? *(--[\w-]+.*?)│?$", shown.out, re.MULTILINE)
-        assert len(options) > 3
+        assert len(options) > 1
         assert all(len(re.findall(r"[a-z]{2,}", option)) > 3 for option in options)
 
     @pytest.mark.parametrize(
@@ -449,9 +451,9 @@ class TestFromCheckpointToScore:
         built = jsf("build-engine", "--int8", "--backend", "onnxruntime", *table, *limits, "--keep-fp16", "jst.w")
         assert built.status == 0
         for variant in ("int8", "int8-cpu"):
-            assert f"{variant}: 4 queries of captions.csv; calibrated on 2 videos" in built.out
+            assert f"{variant}: 4 queries of captions.csv; calibrated on 1 videos" in built.out
             assert f"{variant} accuracy: measured on 4 queries: too few to tell, 500 are needed" in built.out
-            assert f"{variant} keeps in FP16 instead of INT8: jst.w" in built.out
+            assert f"{variant} keeps in FP{16 if variant == 'int8' else 32} instead of INT8: jst.w" in built.out
         assert "bundle/int8: graphs for ONNX Runtime, no engines" in built.out
         assert len(re.findall("rank correlation", built.out)) == 2
         scored = jsf("score", "v0.npz", SENTENCE, "--precision", "int8")
@@ -573,7 +575,7 @@ REFUSALS = {
     "an unknown backend": ("build-engine --backend tvm", "backend 'tvm' is not known, expected", ""),
     "int8 without data": (
         "build-engine --int8 --backend onnxruntime",
-        "--int8 needs pairs to calibrate on, and the bundle has no INT8 graphs yet",
+        "--int8 needs pairs to calibrate on, and the bundle has no whole INT8 graphs yet",
         "jsf build-engine --int8 --features FEATURES --captions TABLE --bundle",
     ),
     "features without captions": (
@@ -586,6 +588,16 @@ REFUSALS = {
         "build-engine --fp16 --auto --backend onnxruntime",
         "--keep-fp16 and --auto are choices of --int8",
         "Give --int8",
+    ),
+    "choices of int8 without data": (
+        "build-engine --int8 --keep-fp16 jst.d2 --backend onnxruntime",
+        "need data to calibrate and to measure on",
+        "Give --features and --captions",
+    ),
+    "an option of tensorrt's engines": (
+        "build-engine --hardware-compatible --backend onnxruntime",
+        "onnxruntime does not build with --hardware-compatible",
+        "--backend tensorrt",
     ),
     "data for fp32": (
         "build-engine --features features.h5 --captions captions.csv --backend onnxruntime",

@@ -18,6 +18,7 @@ class CudaPythonDevice(Device):
     """`cuda-python`: NVIDIA's own binding of the CUDA runtime."""
 
     def __init__(self) -> None:
+        super().__init__()
         require_gpu()
         self._cuda = require("cuda.bindings.runtime", "tensorrt")
         self._call(self._cuda.cudaSetDevice(0))

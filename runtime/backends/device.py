@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,14 @@ class Device(ABC):
 
     Attributes:
         stream: the CUDA stream's handle, as TensorRT takes it.
+        lock: held by whoever queues into the stream, until all of it has run: a graph that is captured meanwhile would
+            take another thread's copies in.
     """
 
     stream: int
+
+    def __init__(self) -> None:
+        self.lock = Lock()
 
     @abstractmethod
     def allocate(self, nbytes: int) -> Buffer:

@@ -16,6 +16,7 @@ class PyCudaDevice(Device):
     """`pycuda`, in the primary context, which TensorRT shares; for the thread that opened it."""
 
     def __init__(self) -> None:
+        super().__init__()
         require_gpu()
         self._cuda = require("pycuda.driver", "pycuda")
         self._cuda.init()

@@ -16,6 +16,9 @@ from jsf.runtime.backends.driver import is_jetson
 
 SCHEMA = 2
 REBUILD = "Build the engine again: jsf build-engine"
+LEAST_TENSORRT = "10.3"
+"""The oldest that builds what these graphs ask for: JetPack 6's."""
+
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Backend -> the Python module that builds and runs its engines; the extra of jsf has the backend's name."""
 
@@ -76,6 +79,8 @@ class EngineSidecar:
         Raises:
             JsfError: it is missing, damaged, or of another version of jsf.
         """
+        if not path.is_file():
+            raise JsfError(f"{path} is missing: an engine is of no use without its sidecar.", REBUILD)
         value = read_json(path)
         if value.get("schema") != SCHEMA:
             raise JsfError(f"{path} has schema {value.get('schema')!r}; this jsf reads schema {SCHEMA}.", REBUILD)
@@ -83,6 +88,10 @@ class EngineSidecar:
             kind: Any = get_origin(field.type) or field.type
             if not isinstance(found := value.get(field.name), kind):
                 raise JsfError(f"{path}: '{field.name}' is {found!r}, expected a {kind.__name__}.", REBUILD)
+        if not all(isinstance(capability, str) for capability in value["compute_capabilities"]):
+            raise JsfError(
+                f"{path}: 'compute_capabilities' are {value['compute_capabilities']}, expected text.", REBUILD
+            )
         sidecar = cls(**{field.name: value[field.name] for field in fields(cls)})
         if sidecar.backend not in MODULES:
             raise JsfError(f"{path}: backend '{sidecar.backend}' is not known, expected one of: {', '.join(MODULES)}.")
@@ -137,8 +146,9 @@ class EngineSidecar:
         flag = "" if self.precision == "fp32" else f" --{self.precision}"
         flag += " --hardware-compatible" if self.hardware_compatible else ""
         flag += " --version-compatible" if self.version_compatible else ""
-        bundle = engine.parents[3]
-        return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend} --bundle {bundle}"
+        roots = [root for root in engine.absolute().parents[3:4] if (root / "manifest.json").is_file()]
+        bundle = f" --bundle {roots[0]}" if roots else " --bundle BUNDLE"
+        return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend}{bundle}"
 
 
 def specs(tensors: Mapping[str, Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from jsf.data.errors import JsfError
@@ -50,7 +49,6 @@ class TensorRTGraph(Graph):
         self.limits = {name: greatest for name, (_, _, greatest) in self._sidecar.profile.items()}
         self.description = f"{self._sidecar.backend} {self._sidecar.version} on {gpu.name}"
         self._buffers = Buffers(self._device)
-        self._lock = Lock()  # contexts and buffers are those of one run at a time
 
     def _load(self, trt: Any) -> None:
         self._log = keeping_log(trt)
@@ -67,7 +65,7 @@ class TensorRTGraph(Graph):
 
     def _run(self, arrays: Arrays) -> Arrays:
         self._check_lengths(arrays)
-        with self._lock:
+        with self._device.lock:  # contexts and buffers are those of one run at a time, and so is the stream
             return self._execute(arrays)
 
     def _execute(self, arrays: Arrays) -> Arrays:

@@ -96,3 +96,28 @@ def test_the_rank_correlation_is_that_of_the_textbook(values, random):
 
 def test_scores_that_became_one_do_not_correlate():
     assert spearman(np.arange(5.0), np.zeros(5)) == 0
+
+
+def test_scores_that_are_all_the_same_hide_no_error():
+    fp32 = scored(np.full((3, 3), 2.0))
+    assert Limits().failures(compare(fp32, fp32)) == []
+    failures = Limits().failures(compare(fp32, scored(np.full((3, 3), 9.0))))
+    assert failures == ["the mean score error is inf% of the range, allowed are 1% (--max-error)"]
+
+
+def test_scores_that_are_not_finite_in_fp32_are_not_laid_to_fp16():
+    broken = searches(9)
+    broken[1, 2] = np.nan
+    with pytest.raises(JsfError, match="the FP32 scores are not finite"):
+        compare(scored(broken), scored(searches(9)))
+
+
+@pytest.mark.parametrize("limit", ["max_drop", "min_correlation", "max_error"])
+def test_a_limit_that_is_no_number_is_refused(limit):
+    with pytest.raises(JsfError, match=f"--{limit.replace('_', '-')} is nan, expected a number"):
+        Limits(**{limit: float("nan")})
+
+
+def test_a_question_whose_answers_tie_counts_as_in_evaluation():
+    fp32 = scored([[1, 1, 0], [2, 1, 0]], answers=True)
+    assert fp32.metrics()["accuracy"].tolist() == [50, 100]

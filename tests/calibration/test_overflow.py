@@ -12,7 +12,7 @@ from jsf.calibration.overflow import LARGEST, MARGIN, overflowing, overflowing_n
 from jsf.calibration.samples import load_samples
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
-from jsf.runtime.bundle import GRAPHS, Bundle
+from jsf.runtime.bundle import GRAPHS, Bundle, write_manifest
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ def scaled(tiny_bundle, tmp_path):
             model.graph.initializer.append(numpy_helper.from_array(np.float32(1000), "thousand"))
             onnx.save(model, path)
             bundle.manifest.hashes["fp32"][graph] = sha256(path)
+            write_manifest(bundle.root, bundle.manifest)
         return bundle
 
     return build
@@ -140,6 +141,7 @@ def test_an_lstm_stays_fp32_as_a_whole(tiny_bundle, tmp_path):
     bias.CopyFrom(numpy_helper.from_array(values, bias.name))
     onnx.save(model, path)
     bundle.manifest.hashes["fp32"]["word_encoder"] = sha256(path)
+    write_manifest(bundle.root, bundle.manifest)
     loss = add_fp16(bundle)
     assert loss["fp32_nodes"] == {"word_encoder": ["context.lstm"]}
     assert loss["score_error_max"] < 0.01 * loss["score_range"]

@@ -6,7 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from jsf.calibration.collect import calibrated_layers
 from jsf.calibration.gate import Limits
+from jsf.calibration.inputs import draw_pairs
 from jsf.calibration.publish import Choices, add_int8, add_measured_fp16
 from jsf.calibration.ranges import Calibration
 from jsf.calibration.report import GateError
@@ -36,7 +38,7 @@ def features(tmp_path_factory):
     for video in range(VIDEOS):
         values = random.standard_normal((5 + 3 * video, 12)).astype(np.float32)
         FeatureSequence(values, 5.0, "toy 1", "").save(root / "sound" / f"v{video}.npz")
-        wrong = values * (1 if video % 2 else 1e-3)
+        wrong = values * (1e-3 if video % 2 else 1)
         FeatureSequence(wrong, 5.0, "toy 1", "").save(root / "wrong" / f"v{video}.npz")
     return root
 
@@ -105,12 +107,12 @@ def test_a_second_run_on_the_same_data_calibrates_no_more(bundle, features):
     said = []
     add_int8(bundle, table, Choices(limits=LOOSE), said.append)
     first = (bundle.root / "calibration.json").read_bytes()
-    assert said == []
+    assert said == ["measuring on 144 pairs, in each of 2 variants"]
     add_int8(bundle, table, Choices(limits=LOOSE), said.append)
-    assert said[0].endswith("it is used again")
+    assert said[1].endswith("it is used again")
     assert (bundle.root / "calibration.json").read_bytes() == first
     add_int8(bundle, table, Choices(method="minmax", limits=LOOSE), said.append)
-    assert "is refused: its method is percentile, minmax was asked for. Calibrating again" in said[1]
+    assert "is refused: its method is percentile, minmax was asked for. Calibrating again" in said[3]
 
 
 def test_a_stale_calibration_is_refused_and_made_again(bundle, features):
@@ -120,7 +122,7 @@ def test_a_stale_calibration_is_refused_and_made_again(bundle, features):
     good = Calibration.read(path)
     replace(good, graphs={**good.graphs, "frame_encoder": "0" * 64}).write(path)
     add_int8(bundle, table, Choices(limits=LOOSE), said.append)
-    assert "is refused: it is of another frame_encoder (SHA-256 000000000000..." in said[0]
+    assert "is refused: it is of another frame_encoder (SHA-256 000000000000..." in said[1]
     assert Calibration.read(path) == good
 
 
@@ -144,7 +146,7 @@ def test_a_layer_scaled_out_of_its_range_is_stopped_and_named(bundle, features, 
     assert {path: path.read_bytes() for path in before} == before
     said = []
     reports = add_int8(bundle, table, Choices(auto=True, limits=limits), said.append)
-    assert any(line.startswith("jst.d4 stays in FP16: the mean score error is") for line in said)
+    assert any(line.startswith("jst.d4 stays in higher precision: the mean score error is") for line in said)
     assert "jst.d4" in reports[0].layers_fp16
     assert Bundle.open(bundle.root).manifest.losses["int8"]["layers_fp16"] == reports[0].layers_fp16
 
@@ -177,6 +179,26 @@ def quantizers(bundle):
 def test_a_method_that_is_not_known_is_refused_before_anything_runs(bundle, features):
     with pytest.raises(JsfError, match="calibration method 'kl' is not known, expected one of: minmax, entropy"):
         add_int8(bundle, table_of(bundle, features / "sound"), Choices(method="kl"), quiet)
+
+
+def test_int8_of_no_layer_is_refused(bundle, variant_bundle, tmp_path, features):
+    table = table_of(bundle, features / "sound")
+    layers = tuple(name for names in calibrated_layers(bundle).values() for name in names)
+    with pytest.raises(JsfError, match="no layer is left for INT8"):
+        add_int8(bundle, table, Choices(keep=layers), quiet)
+    shutil.copytree(variant_bundle("paper", "retrieval", "lstm-fusion"), tmp_path / "without")
+    without = Bundle.open(tmp_path / "without")
+    with pytest.raises(JsfError, match="no layer is left for INT8") as error:
+        add_int8(without, table_of(without, features / "sound"), Choices(), quiet)
+    assert error.value.fix == "Take FP16: jsf build-engine --fp16"
+    assert not (without.root / "int8").exists()
+
+
+def test_every_video_is_calibrated_on_where_each_has_several_captions(bundle, features):
+    rows = [Caption(f"v{video}", text) for video in range(VIDEOS) for text in SENTENCES]
+    table = Table.draw(Split(open_features(features / "sound"), rows), "val.csv", bundle.vocabulary)
+    pairs = draw_pairs(Scorer.load(bundle.root, "cpu"), table.calibration)
+    assert len(pairs.videos["lengths"]) == len(table.calibrated) == VIDEOS // 2
 
 
 def test_fp16_is_measured_on_a_table_and_refused_where_it_costs_too_much(bundle, features):

@@ -19,7 +19,7 @@ def draw(rows):
     return Table.draw(Split(None, rows), "val.csv", VOCABULARY)
 
 
-@pytest.mark.parametrize(("videos", "calibrated"), [(1, 1), (2, 1), (7, 4), (100, 50), (900, VIDEOS)])
+@pytest.mark.parametrize(("videos", "calibrated"), [(1, 1), (2, 1), (7, 3), (100, 50), (900, VIDEOS)])
 def test_half_of_the_videos_are_held_out_of_calibration(videos, calibrated):
     table = draw(captions(videos, 2))
     assert len(table.calibrated) == calibrated
@@ -34,7 +34,7 @@ def test_of_a_large_table_rows_at_equal_distances_are_measured():
     assert len(table.split.rows) == QUERIES
     places = np.array([int(row.video_id[1:]) for row in table.split.rows])
     assert (places[0], places[-1]) == (0, 3999)
-    assert set(np.diff(places)) <= {3, 4, 5}
+    assert set(np.diff(places)) <= {8, 9}
 
 
 def test_a_small_table_is_measured_whole():

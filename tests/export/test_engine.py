@@ -50,7 +50,7 @@ def machine(monkeypatch):
         (ORIN, ["tensorrt", "tensorrt_rtx"], "tensorrt", "TensorRT and a GPU (Orin) are here"),
         (ORIN, ["tensorrt_rtx"], "tensorrt-rtx", "TensorRT is not installed"),
         (None, ["tensorrt", "tensorrt_rtx"], "tensorrt-rtx", "there is no GPU for TensorRT to build on"),
-        (None, [], "onnxruntime", "Scoring on this machine stays FP32"),
+        (None, [], "onnxruntime", "which --precision scores with on the CPU"),
         (ORIN, [], "onnxruntime", "pip install '.[tensorrt]'"),
     ],
 )

@@ -45,6 +45,7 @@ class HostDevice(Device):
     """Device memory and one stream, in host memory."""
 
     def __init__(self):
+        super().__init__()
         self.stream = 7
         self.memory = {}
         self.queue = []

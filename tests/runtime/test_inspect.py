@@ -123,7 +123,7 @@ def test_one_damaged_graph_is_named_beside_the_others(root, capsys):
     assert values["manifest"]["task"] == "retrieval"
     assert len(values["problems"]) == 2
     assert "matcher.onnx is CHANGED." in error.message
-    assert error.fix == "Export the bundle again: jsf export --ckpt best.pt"
+    assert error.fix == f"Export the bundle again: jsf export --ckpt best.pt -o {root}"
 
 
 def test_changed_samples_and_a_damaged_calibration_are_named(root, capsys):
@@ -238,7 +238,7 @@ def test_engines_of_a_bundle_and_why_they_do_not_run_here(root, capsys, monkeypa
     [
         (lambda engine: engine.write_bytes(b"another plan"), "is damaged"),
         (lambda engine: engine.unlink(), "is missing; its sidecar is there"),
-        (lambda engine: engine.with_suffix(".json").unlink(), "does not exist"),
+        (lambda engine: engine.with_suffix(".json").unlink(), "is missing: an engine is of no use"),
         (lambda engine: engine.with_suffix(".json").write_text("{"), "is not readable JSON"),
     ],
 )
@@ -297,7 +297,7 @@ def test_an_engine_is_shown_in_full(root, capsys):
     assert facts["profile"] == "V 1 64 4096"
     assert facts["layers"] == "float32 11, float16 2"
     assert facts["build log"] == str(engine.with_suffix(".log"))
-    assert facts["runs here"] == "this machine has no NVIDIA GPU"
+    assert facts["runs here"] == "no: this machine has no NVIDIA GPU"
     assert "no times of layers: this machine has no NVIDIA GPU" in captured.err
 
 

@@ -9,9 +9,11 @@ from jsf.calibration.publish import Choices, add_int8, add_measured_fp16
 from jsf.calibration.report import GateError, Report
 from jsf.calibration.table import Table
 from jsf.data.errors import JsfError
+from jsf.data.task_names import EMBEDDINGS
 from jsf.export.engine import build_engines, choose_backend
 from jsf.export.options import BuildOptions
-from jsf.runtime.bundle import Bundle, default_bundle
+from jsf.runtime.backends.driver import find_gpu
+from jsf.runtime.bundle import CPU_INT8, Bundle, default_bundle
 from jsf.runtime.load import load_scorer
 from jsf.verbs.losses import print_losses
 from jsf.verbs.output import note, print_json, print_table
@@ -34,13 +36,17 @@ def show_engines(
         JsfError: bad input, the backend that was asked for cannot be had, or the precision costs more than allowed.
     """
     choice = choose_backend(backend)
+    options.check(choice.backend, find_gpu())
     note(f"backend {choice.backend}: {choice.reason}")
     bundle = Bundle.open(root or default_bundle())
     table = find_table(bundle, features, captions)
     try:
         reports = reduce(bundle, precision, table, choices)
     except GateError as error:
-        if not json:
+        if json:
+            name = table.name if table else ""
+            print_json({"published": False, "losses": {found.variant: found.loss(name) for found in error.reports}})
+        else:
             print_reports(error.reports, table)
         raise
     engines = build_engines(bundle, precision, choice.backend, options)
@@ -52,7 +58,7 @@ def show_engines(
     if reports:
         print_reports(reports, table)
     else:
-        print_losses(bundle)
+        print_losses(bundle, precision)
     if engines:
         rows = [(str(path.relative_to(bundle.root)), f"{path.stat().st_size / 1e6:.1f}") for path in engines]
         print_table(str(bundle.root), ("engine", "MB"), rows)
@@ -89,8 +95,17 @@ def reduce(bundle: Bundle, precision: str, table: Table | None, choices: Choices
         GateError: they cost more than the limits.
         JsfError: INT8 was asked for without data, or a choice is not one of this precision.
     """
+    if precision == "int8" and bundle.manifest.model in EMBEDDINGS:
+        raise JsfError(
+            f"{bundle.manifest.model} consists of GRUs, which no backend computes in INT8.", bundle.remake("int8")
+        )
     if precision != "int8" and (choices.keep or choices.auto):
         raise JsfError("--keep-fp16 and --auto are choices of --int8.", "Give --int8, or leave them out.")
+    if table is None and choices != Choices():
+        raise JsfError(
+            "what INT8 keeps, its method and its limits need data to calibrate and to measure on.",
+            "Give --features and --captions, or leave the other options out.",
+        )
     if precision == "fp32":
         if table:
             raise JsfError("--features and --captions measure --fp16 or --int8.", "Give one, or leave them out.")
@@ -98,17 +113,25 @@ def reduce(bundle: Bundle, precision: str, table: Table | None, choices: Choices
     if precision == "fp16":
         if table:
             return add_measured_fp16(bundle, table, choices.limits)
-        if "fp16" not in bundle.manifest.hashes:
+        if not _whole(bundle, "fp16"):
             add_fp16(bundle)
         return []
     if table:
         return add_int8(bundle, table, choices, note)
-    if "int8" not in bundle.manifest.hashes:
+    if not _whole(bundle, "int8"):
         raise JsfError(
-            "--int8 needs pairs to calibrate on, and the bundle has no INT8 graphs yet.",
+            "--int8 needs pairs to calibrate on, and the bundle has no whole INT8 graphs yet.",
             f"jsf build-engine --int8 --features FEATURES --captions TABLE --bundle {bundle.root}",
         )
     return []
+
+
+def _whole(bundle: Bundle, variant: str) -> bool:
+    """Whether all of a variant's graphs are there, and as they were written."""
+    try:
+        return all(bundle.graph(variant, name) for name in bundle.manifest.graphs)
+    except JsfError:
+        return False
 
 
 def print_reports(reports: Sequence[Report], table: Table | None) -> None:
@@ -122,22 +145,20 @@ def print_reports(reports: Sequence[Report], table: Table | None) -> None:
             rows.append((name, f"{change.fp32:.1f}", f"{change.reduced:.1f}", within, alone))
         rows += [(name, "", of(found), "", of(held) if held else "") for name, of in MEASURES.items()]
         rows.append(("MB", f"{report.fp32_bytes / 1e6:.1f}", f"{report.bytes / 1e6:.1f}", "", ""))
-        seen = f"; calibrated on {len(table.calibrated)} videos" if held and table else ""
+        seen = f"; calibrated on {report.calibrated} videos" if report.calibrated else ""
         title = f"{report.variant}: {found.queries} queries of {table.name if table else ''}{seen}"
         print_table(title, ("", "fp32", report.variant, "change, 95%", "held out"), rows)
         print(f"{report.variant} accuracy: {report.accuracy}")
         wide = [node for nodes in report.fp32_nodes.values() for node in nodes]
-        for what, names in (("FP16 instead of INT8", report.layers_fp16), ("FP32, which FP16 does not hold", wide)):
+        higher = "FP32" if report.variant == CPU_INT8 else "FP16"
+        kept = ((f"{higher} instead of INT8", report.layers_fp16), ("FP32, which FP16 does not hold", wide))
+        for what, names in kept:
             if names:
                 print(f"{report.variant} keeps in {what}: {', '.join(names)}")
 
 
-def _percent(found: Comparison, error: float) -> str:
-    return f"{100 * error / found.score_range:.2f}%" if found.score_range else "0%"
-
-
 MEASURES: dict[str, Callable[[Comparison], str]] = {
     "rank correlation": lambda found: f"{found.rank_correlation:.4f}",
-    "mean score error": lambda found: _percent(found, found.score_error_mean),
-    "largest": lambda found: _percent(found, found.score_error_max),
+    "mean score error": lambda found: f"{found.share(found.score_error_mean):.2f}%",
+    "largest": lambda found: f"{found.share(found.score_error_max):.2f}%",
 }

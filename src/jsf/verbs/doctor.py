@@ -30,4 +30,6 @@ def show_findings(json: bool) -> None:
             if finding.fix:
                 console.print(f"{'':8}-> {finding.fix}", soft_wrap=True)
     if errors := [finding.check for finding in findings if finding.level == "error"]:
-        raise JsfError(f"broken on this machine: {', '.join(errors)}.", "Each finding above names its fix.")
+        raise JsfError(
+            f"broken on this machine: {', '.join(dict.fromkeys(errors))}.", "Each finding above names its fix."
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.extraction.spec import ExtractorSpec
+from jsf.runtime.backends.sidecar import numbers
 from jsf.runtime.bundle import Bundle, default_bundle
 from jsf.runtime.inspect import BundleReport, EngineFile, inspect_bundle, inspect_engine
 from jsf.runtime.layer_times import layer_times
@@ -85,7 +86,7 @@ def _print_engines(title: str, engines: list[EngineFile]) -> None:
         for engine in engines
     ]
     gpus = {gpu for engine in engines if engine.sidecar for gpu in engine.sidecar.compute_capabilities}
-    of = f", GPUs {', '.join(sorted(gpus))}" if gpus else ""
+    of = f", GPUs {', '.join(sorted(gpus, key=numbers))}" if gpus else ""
     print_table(title + of, ("engine", "MB", "layers", "runs here"), rows)
     for reason in dict.fromkeys(engine.obstacle for engine in engines if engine.obstacle):
         print(f"does not run here: {reason}")
@@ -93,7 +94,8 @@ def _print_engines(title: str, engines: list[EngineFile]) -> None:
 
 def _show_engine(path: Path, json: bool) -> None:
     engine = inspect_engine(path)
-    times = layer_times(engine.path) if engine.runs_here else {}
+    trusted = engine.sidecar is not None and not engine.sidecar.version_compatible  # which carries code for the CPU
+    times = layer_times(engine.path) if engine.runs_here and trusted else {}
     if json:
         print_json({**_engine_values(engine), "layer_ms": times})
     else:
@@ -110,7 +112,9 @@ def _print_engine(engine: EngineFile, times: Mapping[str, float]) -> None:
     for name, value in values.items():
         facts[name.replace("_", " ")] = in_words(value) if isinstance(value, dict) else value
     facts["build log"] = log if log.is_file() else "none"
-    facts["runs here"] = "no, see the error" if engine.problem else engine.obstacle or "yes"
+    facts["runs here"] = (
+        "no, see the error" if engine.problem else f"no: {engine.obstacle}" if engine.obstacle else "yes"
+    )
     print_facts(facts)
     if types:
         print_table("layers with weights", ("layer", "type"), types.items())

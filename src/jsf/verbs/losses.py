@@ -3,19 +3,19 @@
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.runtime.bundle import EXPORT_AGAIN, Bundle
+from jsf.runtime.bundle import CPU_INT8, EXPORT_AGAIN, Bundle
 from jsf.verbs.output import print_table
 
 COLUMNS = ("precision", "mean error", "largest", "rank corr.", "pairs")
 
 
-def print_losses(bundle: Bundle) -> None:
-    """Prints a table, and below it the metrics and the layers that stay in FP16.
+def print_losses(bundle: Bundle, precision: str = "") -> None:
+    """Prints a table of the precision's variants, or of all, and below it the metrics and the layers that stay in FP16.
 
     Raises:
         JsfError: the manifest says it in another form.
     """
-    losses = bundle.manifest.losses
+    losses = {name: loss for name, loss in bundle.manifest.losses.items() if name.startswith(precision)}
     if not losses:
         return
     try:
@@ -38,8 +38,10 @@ def _lines(variant: str, loss: dict[str, Any]) -> list[str]:
         within = " to ".join(_number(end) for end in interval if end is not None)
         line = f"{variant} {name}: {_number(fp32)} in FP32, {_number(reduced)} reduced"
         lines.append(line + (f"; 95% interval of the difference {within}" if within else ""))
+    if calibration := loss.get("calibration"):
+        lines.append(f"{variant} calibration: {calibration}")
     if kept := loss.get("layers_fp16"):
-        lines.append(f"{variant} keeps in FP16: {', '.join(kept)}")
+        lines.append(f"{variant} keeps in {'FP32' if variant == CPU_INT8 else 'FP16'}: {', '.join(kept)}")
     for graph, nodes in loss.get("fp32_nodes", {}).items():
         if nodes:
             lines.append(f"{variant} keeps in FP32, of {graph}: {', '.join(nodes)}")
