@@ -23,6 +23,12 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine w
 PrecisionOption = Annotated[
     str, typer.Option(help="fp32, fp16, int8, or auto: fp32 on a CPU, the smallest built on a GPU.")
 ]
+EmbeddingOption = Annotated[
+    Path | None, typer.Option(help="Bundle of an embedding, HSE or FSE: the first stage.", show_default=False)
+]
+IndexBundleOption = Annotated[
+    Path | None, typer.Option(help="Where the index's bundle is, if it was moved.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 TaskOption = Annotated[str, typer.Option(help="retrieval, multiple-choice, fill-in-the-blank; or captioning.")]
 DatasetOption = Annotated[
@@ -296,6 +302,49 @@ def score(
         show_pairs(inputs or [], pairs, features, out, bundle, device, precision, json)
     else:
         show_scores(inputs or [], bundle, device, precision, json)
+
+
+@app.command()
+def index(
+    paths: Annotated[
+        list[Path], typer.Argument(help="video.npz, store.h5, video files, and folders of .npz or of video files.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The index, a folder; one that is there grows.")],
+    bundle: BundleOption = None,
+    embedding: EmbeddingOption = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="A table of captions, on which the recall of the first stage is measured.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Make a collection of videos that can be searched, or add to one; a killed run continues."""
+    from jsf.verbs.index import show_index
+
+    show_index(paths, out, bundle, embedding, captions, device, precision, json)
+
+
+@app.command()
+def search(
+    query: Annotated[str | None, typer.Argument(metavar='["SENTENCE"]', help="What is looked for.")] = None,
+    video: Annotated[
+        str | None, typer.Option(help="Rank texts for this video instead: video.npz, store.h5#id or a video file.")
+    ] = None,
+    texts: Annotated[Path | None, typer.Option(help="The texts to rank for --video: a file, one a line.")] = None,
+    index: Annotated[Path, typer.Option(help="The index, a folder.")] = Path("index"),
+    top: Annotated[int, typer.Option(help="How many to show.", min=1)] = 10,
+    rerank: Annotated[int, typer.Option(help="How many of the first stage JSFusion ranks again.", min=1)] = 100,
+    bundle: IndexBundleOption = None,
+    embedding: EmbeddingOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Search an index: the videos that fit a sentence best, or the texts that fit a video best."""
+    from jsf.verbs.search import show_search
+
+    show_search(query, video, texts, index, top, rerank, bundle, embedding, device, precision, json)
 
 
 @app.command()

@@ -1,10 +1,12 @@
 import importlib.util
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from rich.progress import Progress
@@ -16,6 +18,7 @@ from jsf.export.bundle import export_bundle
 from jsf.export.engine import build_engines, choose_backend
 from jsf.export.layer_types import built_types, count_types, inspected_layers, logged_layers
 from jsf.export.options import BuildOptions
+from jsf.export.progress import cancelling
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.config import HSEConfig
 from jsf.models.hse.hse import HSE
@@ -314,3 +317,31 @@ def test_a_recurrent_layer_computes_in_what_the_nameless_products_read():
     assert built_types(logged_layers([nameless, around]), ["gru"]) == {"gru": "int8"}
     assert built_types(logged_layers([nameless, half, around]), ["gru"]) == {"gru": "float16"}
     assert built_types(logged_layers([nameless, half]), ["gru"]) == {}
+
+
+class TestCtrlC:
+    class Watch:
+        interrupted = False
+
+    def test_it_is_raised_when_the_build_has_ended_and_not_within_it(self):
+        watch, ended = self.Watch(), False
+        with pytest.raises(KeyboardInterrupt), cancelling(watch):
+            signal.raise_signal(signal.SIGINT)
+            ended = watch.interrupted
+        assert ended
+
+    def test_afterwards_it_is_as_before(self):
+        before = signal.getsignal(signal.SIGINT)
+        with cancelling(self.Watch()):
+            assert signal.getsignal(signal.SIGINT) is not before
+        assert signal.getsignal(signal.SIGINT) is before
+
+    def test_elsewhere_than_in_the_main_thread_it_is_left_alone(self):
+        def build():
+            with cancelling(self.Watch()):
+                seen.append(signal.getsignal(signal.SIGINT))
+
+        seen, thread = [], Thread(target=lambda: build())
+        thread.start()
+        thread.join()
+        assert seen == [signal.getsignal(signal.SIGINT)]

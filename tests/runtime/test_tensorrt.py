@@ -394,6 +394,33 @@ def test_the_timing_cache_is_kept_and_merged(rig, tmp_path):
     assert cache.read_bytes().split() == [b"scores", b"sentences", b"videos"]
 
 
+def test_a_cache_that_cannot_be_written_costs_no_build(rig, tmp_path):
+    (tmp_path / "cache" / "jsf").mkdir(parents=True)
+    (tmp_path / "cache" / "jsf" / "timing").write_text("a file where the folder would be")
+    engines = rig.build()
+    assert all(engine.is_file() for engine in engines)
+    assert "WARNING: the timing cache was not kept" in engines[0].with_suffix(".log").read_text()
+
+
+def test_one_thread_at_a_time_has_the_stream(rig, samples):
+    rig.build()
+    frames = rig.load("frame_encoder")
+    inputs = {"features": samples["features"], "lengths": samples["frame_lengths"]}
+    thread = Thread(target=frames.run, args=(inputs,))
+    with rig.device.lock:
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_tensorrt_that_is_too_old_is_refused(rig, monkeypatch):
+    monkeypatch.setattr(rig.trt, "__version__", "8.6.1")
+    with pytest.raises(JsfError, match=r"TensorRT is 8\.6\.1, expected 10\.3 or newer"):
+        rig.build()
+
+
 def test_builds_at_the_same_time_lose_no_timings(rig, tmp_path):
     path = tmp_path / "timings.cache"
 
