@@ -79,7 +79,8 @@ def _ranges(value: Any) -> Ranges:
         graph: {layer: (float(low), float(high)) for layer, (low, high) in layers.items()}
         for graph, layers in value.items()
     }
-    bounds = np.array([bound for layers in ranges.values() for bound in layers.values()], np.float32).reshape(-1, 2)
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and refused
+        bounds = np.array([bound for layers in ranges.values() for bound in layers.values()], np.float32).reshape(-1, 2)
     if not np.isfinite(bounds).all() or (bounds[:, 0] > bounds[:, 1]).any():
         raise ValueError("a range is not finite, or ends before it begins")
     return ranges

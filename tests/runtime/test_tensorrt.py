@@ -463,7 +463,7 @@ class TestMemoryThatCpuAndGpuShare:
             rig.build()
         assert "needs about 2.7 GB to build" in refusal.value.message
         assert "has 2.1 GB free and 0.3 GB of swap" in refusal.value.message
-        for fix in ("Close programs", "swap or zram", "--fp16 or --int8", "--backend tensorrt-rtx"):
+        for fix in ("Close programs", "swap or zram", "--fp16 or --int8"):
             assert fix in refusal.value.fix
 
     def test_half_the_precision_fits_where_all_of_it_does_not(self, rig, free):
