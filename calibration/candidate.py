@@ -13,7 +13,7 @@ from jsf.data.split import Split
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import CPU_INT8, Bundle
-from jsf.runtime.graphs import SYMBOLIC, Graphs
+from jsf.runtime.graphs import Graphs, symbolic
 from jsf.runtime.load import scorer_of
 
 
@@ -40,7 +40,7 @@ def score_candidate(bundle: Bundle, variant: str, paths: Mapping[str, Path], spl
     with TemporaryDirectory() as folder:
         graphs: dict[str, Graph] = {}
         for name in bundle.manifest.static_graphs:
-            path = on_cpu(variant, paths[SYMBOLIC.get(name, name)], Path(folder))
+            path = on_cpu(variant, paths[symbolic(name)], Path(folder))
             graphs[name] = OnnxRuntimeGraph(path)
         return score_split(scorer_of(bundle, Graphs(graphs, variant)), split)
 
@@ -62,7 +62,7 @@ def measure(
         JsfError: a score is not finite, or as `score_candidate`.
     """
     reduced, held = score_candidate(bundle, variant, paths, table.split), table.held_out
-    scoring = [SYMBOLIC.get(name, name) for name in bundle.manifest.static_graphs]
+    scoring = [symbolic(name) for name in bundle.manifest.static_graphs]
     return Report(
         variant=variant,
         whole=compare(fp32, reduced),

@@ -15,7 +15,7 @@ from jsf.calibration.ranges import Calibration
 from jsf.data.extras import require
 from jsf.data.files import replacing
 from jsf.runtime.bundle import CPU_INT8, Bundle
-from jsf.runtime.graphs import SYMBOLIC
+from jsf.runtime.graphs import symbolic
 
 SYMMETRIC = {
     "ActivationSymmetric": True,
@@ -47,18 +47,13 @@ class Int8Writer:
     variant: str
     float32: Mapping[str, Collection[str]]
 
-    @property
-    def layers(self) -> list[str]:
-        """The names of all layers that can be INT8."""
-        return [layer for layers in self.calibration.inputs.values() for layer in layers]
-
     def write(self, name: str, target: Path, kept: Collection[str] = ()) -> None:
         """Writes one graph, whole or not at all; `kept` layers stay in higher precision.
 
         Raises:
             JsfError: onnx or onnxruntime is missing, or the graph cannot be converted.
         """
-        source, ranged = self.bundle.graph("fp32", name), SYMBOLIC.get(name, name)  # both matchers have the same layers
+        source, ranged = self.bundle.graph("fp32", name), symbolic(name)  # both matchers have the same layers
         inputs, outputs = (
             {layer: bounds for layer, bounds in ranges.get(ranged, {}).items() if layer not in kept}
             for ranges in (self.calibration.inputs, self.calibration.outputs)

@@ -14,7 +14,7 @@ from jsf.data.extras import require
 from jsf.runtime.backends.base import Arrays
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import Bundle
-from jsf.runtime.matching import batches
+from jsf.runtime.matching import Encoded, batches
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -39,7 +39,10 @@ def overflowing(bundle: Bundle, samples: Pairs | Mapping[str, Arrays]) -> dict[s
         JsfError: onnx or onnxruntime is missing.
     """
     sources = {name: bundle.graph("fp32", name) for name in bundle.manifest.graphs}
-    return {name: overflowing_nodes(source, _batches(sources, name, samples)) for name, source in sources.items()}
+    encoded = encode(sources, samples) if isinstance(samples, Pairs) else None
+    return {
+        name: overflowing_nodes(source, _batches(source, name, samples, encoded)) for name, source in sources.items()
+    }
 
 
 def overflowing_nodes(source: Path, inputs: Iterable[Arrays]) -> list[str]:
@@ -85,17 +88,19 @@ def _peak(values: npt.NDArray[np.float32]) -> float:
     return float(np.abs(values).max(initial=0))
 
 
-def _batches(sources: Mapping[str, Path], name: str, samples: Pairs | Mapping[str, Arrays]) -> Iterable[Arrays]:
+def _batches(
+    source: Path, name: str, samples: Pairs | Mapping[str, Arrays], encoded: tuple[Encoded, Encoded] | None
+) -> Iterable[Arrays]:
     """What a graph is run on when samples are scored, a batch at a time, with a progress bar."""
     if not isinstance(samples, Pairs):
         return [samples[name]]
+    assert encoded is not None
     encoders = {"frame_encoder": samples.videos, "word_encoder": samples.sentences}
-    return slices(encoders[name], f"checking {name}") if name in encoders else _matched(sources, name, samples)
+    return slices(encoders[name], f"checking {name}") if name in encoders else _matched(source, samples, encoded)
 
 
-def _matched(sources: Mapping[str, Path], name: str, pairs: Pairs) -> Iterator[Arrays]:
-    index = pairs.video_index, pairs.sentence_index
-    for _, inputs in batches(OnnxRuntimeGraph(sources[name]), *encode(sources, pairs), *index):
+def _matched(source: Path, pairs: Pairs, encoded: tuple[Encoded, Encoded]) -> Iterator[Arrays]:
+    for _, inputs in batches(OnnxRuntimeGraph(source), *encoded, pairs.video_index, pairs.sentence_index):
         for start in range(0, len(inputs["video_index"]), AT_ONCE):
             some = slice(start, start + AT_ONCE)
             yield {**inputs, **{key: inputs[key][some] for key in ("video_index", "sentence_index")}}

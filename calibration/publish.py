@@ -68,7 +68,7 @@ def add_int8(bundle: Bundle, table: Table, choices: Choices, say: Callable[[str]
     _check_layers(kept, [name for names in layers.values() for name in names])
     scorer = Scorer(bundle, load_graphs(bundle, "cpu", "fp32"))
     pairs = draw_pairs(scorer, table.calibration)
-    calibration = find_calibration(bundle, pairs, choices.method, say)
+    calibration = find_calibration(bundle, pairs, layers, choices.method, say)
     nodes = overflowing(bundle, pairs)
     writers = [Int8Writer(bundle, calibration, variant, nodes) for variant in INT8]
     fp32 = score_split(scorer, table.split)
@@ -108,12 +108,14 @@ def add_measured_fp16(bundle: Bundle, table: Table, limits: Limits) -> list[Repo
     return [report]
 
 
-def find_calibration(bundle: Bundle, pairs: Pairs, method: str, say: Callable[[str], None]) -> Calibration:
+def find_calibration(
+    bundle: Bundle, pairs: Pairs, layers: dict[str, list[str]], method: str, say: Callable[[str], None]
+) -> Calibration:
     """The bundle's calibration where it is of exactly these graphs, these pairs and this method, else a new one."""
     path = bundle.root / CALIBRATION
     if path.is_file():
         found = Calibration.read(path)
-        reason = found.mismatch(calibrated_graphs(bundle), calibrated_layers(bundle), pairs.digest, method)
+        reason = found.mismatch(calibrated_graphs(bundle), layers, pairs.digest, method)
         if reason is None:
             say(f"{path} is of these graphs, pairs and method: it is used again")
             return found

@@ -11,7 +11,7 @@ from jsf.calibration.inputs import Pairs
 from jsf.calibration.int8 import Int8Writer
 from jsf.calibration.scoring import score_pairs
 from jsf.data.progress import track
-from jsf.runtime.graphs import SYMBOLIC
+from jsf.runtime.graphs import symbolic
 
 
 def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict[str, float]:
@@ -22,7 +22,7 @@ def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict
         pairs: to score.
         kept: layers that stay in higher precision anyhow.
     """
-    graphs = {name: SYMBOLIC.get(name, name) for name in writer.bundle.manifest.static_graphs}
+    graphs = {name: symbolic(name) for name in writer.bundle.manifest.static_graphs}
     fp32 = score_pairs({name: writer.bundle.graph("fp32", file) for name, file in graphs.items()}, pairs)
     with TemporaryDirectory() as folder:
 

@@ -11,8 +11,10 @@ from jsf.runtime.bundle import CPU_INT8, PRECISIONS, Bundle
 
 DEVICES = ("auto", "cpu", "cuda")
 
-SYMBOLIC = {"matcher": "matcher.buckets"}
-"""What ONNX Runtime runs in the place of a static graph: at the lengths that a batch needs, and loses nothing by it."""
+
+def symbolic(name: str) -> str:
+    """What ONNX Runtime runs in the place of a static graph: at the lengths that a batch needs, with the same score."""
+    return "matcher.buckets" if name == "matcher" else name
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
     variant = CPU_INT8 if (chosen, target) == ("int8", "cpu") else chosen
-    loaded = {name: OnnxRuntimeGraph(bundle.graph(variant, SYMBOLIC.get(name, name)), target) for name in names}
+    loaded = {name: OnnxRuntimeGraph(bundle.graph(variant, symbolic(name)), target) for name in names}
     return _described(loaded, chosen + why_not)
 
 

@@ -1,15 +1,13 @@
 """What a bundle or an engine holds, and whether it is whole: for whoever got one from somebody else."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.data.extras import require
 from jsf.data.files import read_json, sha256
-from jsf.runtime.backends.driver import Gpu, find_gpu
-from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, this_platform
+from jsf.runtime.backends.driver import find_gpu
+from jsf.runtime.backends.sidecar import EngineSidecar, obstacle
 from jsf.runtime.bundle import CALIBRATION, VARIANTS, Bundle, graph_path
 
 
@@ -125,20 +123,6 @@ def inspect_engine(path: Path, bundle: Bundle | None = None) -> EngineFile:
     except JsfError as error:
         return EngineFile(path, size, sidecar, error.message, error.fix)
     return EngineFile(path, size, sidecar, fix=sidecar.rebuild(path), obstacle=obstacle(sidecar, find_gpu()))
-
-
-def obstacle(sidecar: EngineSidecar, gpu: Gpu | None) -> str:
-    """Why an engine does not run on this machine; "" where it does. It touches CUDA only where there is a GPU."""
-    if gpu is None:
-        return "this machine has no NVIDIA GPU"
-    module = MODULES[sidecar.backend]
-    if find_spec(module) is None:
-        return f"it needs {sidecar.backend}, which is not installed"
-    try:
-        version = require(module, sidecar.backend).__version__
-    except JsfError as error:  # it is there, and a library that it needs is not
-        return error.message.removesuffix(".")
-    return sidecar.mismatch(Machine(version, this_platform(), gpu.compute_capability)) or ""
 
 
 def _bundle_around(engine: Path) -> Bundle | None:

@@ -4,15 +4,17 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_origin
 
 import numpy as np
 
 from jsf.data.errors import JsfError
+from jsf.data.extras import require
 from jsf.data.files import read_json, sha256, write_json
 from jsf.runtime.backends.base import TensorSpec
-from jsf.runtime.backends.driver import is_jetson
+from jsf.runtime.backends.driver import Gpu, is_jetson
 
 SCHEMA = 2
 REBUILD = "Build the engine again: jsf build-engine"
@@ -149,6 +151,20 @@ class EngineSidecar:
         roots = [root for root in engine.absolute().parents[3:4] if (root / "manifest.json").is_file()]
         bundle = f" --bundle {roots[0]}" if roots else " --bundle BUNDLE"
         return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend}{bundle}"
+
+
+def obstacle(sidecar: EngineSidecar, gpu: Gpu | None) -> str:
+    """Why an engine does not run on this machine; "" where it does. It touches CUDA only where there is a GPU."""
+    if gpu is None:
+        return "this machine has no NVIDIA GPU"
+    module = MODULES[sidecar.backend]
+    if find_spec(module) is None:
+        return f"it needs {sidecar.backend}, which is not installed"
+    try:
+        version = require(module, sidecar.backend).__version__
+    except JsfError as error:  # it is there, and a library that it needs is not
+        return error.message.removesuffix(".")
+    return sidecar.mismatch(Machine(version, this_platform(), gpu.compute_capability)) or ""
 
 
 def specs(tensors: Mapping[str, Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

@@ -1,6 +1,5 @@
 """TensorRT 10.3 to 11.x and TensorRT-RTX: an engine, its sidecar, and CUDA memory through `device`."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ from jsf.runtime.backends.base import Arrays, Graph
 from jsf.runtime.backends.buffers import Buffers
 from jsf.runtime.backends.contexts import Contexts
 from jsf.runtime.backends.device import Device, open_device
-from jsf.runtime.backends.driver import Gpu, require_gpu
+from jsf.runtime.backends.driver import require_gpu
 from jsf.runtime.backends.log import keeping_log
-from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, specs, this_platform
+from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, obstacle, specs, this_platform
 from jsf.runtime.bundle import Bundle
 
 
@@ -116,10 +115,10 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
     for path in sorted(bundle.engines.glob(f"*/{precision}/{graph}.json")):
         try:
             sidecar = EngineSidecar.read(path)
-            reason = _mismatch(sidecar, gpu)
+            reason = obstacle(sidecar, gpu)
         except JsfError as error:  # one that was left behind does not stand in the way of the others
             reason = error.message.removesuffix(".")
-        if reason is None:
+        if not reason:
             fitting.append((sidecar.version_compatible, sidecar.hardware_compatible, path.with_suffix(".engine")))
         else:
             reasons.append(f"{path.parent.relative_to(bundle.root)}: {reason}.")
@@ -130,13 +129,6 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
         "\n".join([f"{bundle.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),
         f"Build one here: jsf build-engine{flag} --bundle {bundle.root}, or run with --device cpu.",
     )
-
-
-def _mismatch(sidecar: EngineSidecar, gpu: Gpu) -> str | None:
-    if find_spec(MODULES[sidecar.backend]) is None:
-        return f"it needs {sidecar.backend}, which is not installed"
-    version = require(MODULES[sidecar.backend], sidecar.backend).__version__
-    return sidecar.mismatch(Machine(version, this_platform(), gpu.compute_capability))
 
 
 def _described(trt: Any, engine: Any) -> dict[str, Any]:

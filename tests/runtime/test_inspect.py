@@ -15,9 +15,9 @@ from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.export.engine import build_engines
 from jsf.runtime.backends.driver import Gpu
-from jsf.runtime.backends.sidecar import EngineSidecar, this_platform
+from jsf.runtime.backends.sidecar import EngineSidecar, obstacle, this_platform
 from jsf.runtime.bundle import GRAPHS, Bundle
-from jsf.runtime.inspect import inspect_bundle, inspect_engine, obstacle
+from jsf.runtime.inspect import inspect_bundle, inspect_engine
 from jsf.runtime.layer_times import layer_times
 from jsf.verbs.inspect import show_inspection
 
@@ -276,7 +276,7 @@ def test_an_engine_of_a_precision_that_the_bundle_does_not_have(root):
 )
 def test_whether_an_engine_runs_on_this_machine(changes, words, root, gpu, monkeypatch):
     gpu()
-    monkeypatch.setattr("jsf.runtime.inspect.find_spec", lambda name: name == "tensorrt" or None)
+    monkeypatch.setattr("jsf.runtime.backends.sidecar.find_spec", lambda name: name == "tensorrt" or None)
     engine = inspect_engine(write_engine(root, **changes))
     assert words in engine.obstacle
     assert engine.runs_here == (not words)
