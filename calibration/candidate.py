@@ -13,7 +13,7 @@ from jsf.data.split import Split
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import CPU_INT8, Bundle
-from jsf.runtime.graphs import Graphs, symbolic
+from jsf.runtime.graphs import Graphs
 from jsf.runtime.load import scorer_of
 
 
@@ -39,9 +39,8 @@ def score_candidate(bundle: Bundle, variant: str, paths: Mapping[str, Path], spl
     """
     with TemporaryDirectory() as folder:
         graphs: dict[str, Graph] = {}
-        for name in bundle.manifest.static_graphs:
-            path = on_cpu(variant, paths[symbolic(name)], Path(folder))
-            graphs[name] = OnnxRuntimeGraph(path)
+        for name in bundle.manifest.running_graphs:
+            graphs[name] = OnnxRuntimeGraph(on_cpu(variant, paths[name], Path(folder)))
         return score_split(scorer_of(bundle, Graphs(graphs, variant)), split)
 
 
@@ -62,13 +61,13 @@ def measure(
         JsfError: a score is not finite, or as `score_candidate`.
     """
     reduced, held = score_candidate(bundle, variant, paths, table.split), table.held_out
-    scoring = [symbolic(name) for name in bundle.manifest.static_graphs]
+    running = bundle.manifest.running_graphs
     return Report(
         variant=variant,
         whole=compare(fp32, reduced),
         held_out=compare(fp32.part(held), reduced.part(held)) if held.any() and not held.all() else None,
-        bytes=sum(paths[name].stat().st_size for name in scoring),
-        fp32_bytes=sum(bundle.graph("fp32", name).stat().st_size for name in scoring),
+        bytes=sum(paths[name].stat().st_size for name in running),
+        fp32_bytes=sum(bundle.graph("fp32", name).stat().st_size for name in running),
         calibration=calibration,
         calibrated=calibrated,
         layers_fp16=list(layers_fp16),

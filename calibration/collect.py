@@ -13,10 +13,10 @@ from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.runtime.backends.base import Arrays, Graph
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
-from jsf.runtime.bundle import Bundle
+from jsf.runtime.bundle import MATCHER, Bundle
 from jsf.runtime.matching import batches
 
-GRAPHS = ("frame_encoder", "matcher.buckets")
+GRAPHS = ("frame_encoder", MATCHER)
 """Those with layers for INT8. The static matcher has the layers of the symbolic one, which meets less padding."""
 
 

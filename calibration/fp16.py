@@ -135,7 +135,7 @@ def write_fp16(bundle: Bundle, folder: Path, kept: Mapping[str, Collection[str]]
 
 
 def _measure(bundle: Bundle, targets: dict[str, Path], samples: Pairs | dict[str, Arrays]) -> dict[str, float]:
-    sources = {name: bundle.graph("fp32", name) for name in bundle.manifest.static_graphs}
+    sources = {name: bundle.graph("fp32", name) for name in bundle.manifest.running_graphs}
     with TemporaryDirectory() as folder:
         simulated = {name: Path(folder) / f"{name}.onnx" for name in sources}
         for name, path in simulated.items():

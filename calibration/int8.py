@@ -14,8 +14,7 @@ from jsf.calibration.layers import PRODUCTS, quantizable
 from jsf.calibration.ranges import Calibration
 from jsf.data.extras import require
 from jsf.data.files import replacing
-from jsf.runtime.bundle import CPU_INT8, Bundle
-from jsf.runtime.graphs import symbolic
+from jsf.runtime.bundle import CPU_INT8, MATCHER, Bundle
 
 SYMMETRIC = {
     "ActivationSymmetric": True,
@@ -53,7 +52,8 @@ class Int8Writer:
         Raises:
             JsfError: onnx or onnxruntime is missing, or the graph cannot be converted.
         """
-        source, ranged = self.bundle.graph("fp32", name), symbolic(name)  # both matchers have the same layers
+        source = self.bundle.graph("fp32", name)
+        ranged = MATCHER if name == "matcher" else name  # both matchers have the same layers
         inputs, outputs = (
             {layer: bounds for layer, bounds in ranges.get(ranged, {}).items() if layer not in kept}
             for ranges in (self.calibration.inputs, self.calibration.outputs)

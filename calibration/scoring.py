@@ -10,6 +10,7 @@ from jsf.calibration.inputs import Pairs
 from jsf.data.progress import track
 from jsf.runtime.backends.base import Arrays
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.bundle import MATCHER
 from jsf.runtime.matching import Encoded, match
 
 AT_ONCE = 32
@@ -17,9 +18,9 @@ AT_ONCE = 32
 
 
 def score_pairs(graphs: Mapping[str, Path], pairs: Pairs) -> npt.NDArray[np.float32]:
-    """The scores [P], or [P, |V|], that a frame_encoder, a word_encoder and a matcher give pairs, on this CPU."""
+    """The scores [P], or [P, |V|], that graphs by the names of `RUNNING` give pairs, on this CPU."""
     index = pairs.video_index, pairs.sentence_index
-    return match(OnnxRuntimeGraph(graphs["matcher"]), *encode(graphs, pairs), *index)
+    return match(OnnxRuntimeGraph(graphs[MATCHER]), *encode(graphs, pairs), *index)
 
 
 def encode(graphs: Mapping[str, Path], pairs: Pairs) -> tuple[Encoded, Encoded]:

@@ -11,7 +11,6 @@ from jsf.calibration.inputs import Pairs
 from jsf.calibration.int8 import Int8Writer
 from jsf.calibration.scoring import score_pairs
 from jsf.data.progress import track
-from jsf.runtime.graphs import symbolic
 
 
 def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict[str, float]:
@@ -22,12 +21,12 @@ def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict
         pairs: to score.
         kept: layers that stay in higher precision anyhow.
     """
-    graphs = {name: symbolic(name) for name in writer.bundle.manifest.static_graphs}
-    fp32 = score_pairs({name: writer.bundle.graph("fp32", file) for name, file in graphs.items()}, pairs)
+    graphs = writer.bundle.manifest.running_graphs
+    fp32 = score_pairs({name: writer.bundle.graph("fp32", name) for name in graphs}, pairs)
     with TemporaryDirectory() as folder:
 
         def written(name: str, without: Collection[str], place: str) -> Path:
-            writer.write(graphs[name], target := Path(folder) / place / "written" / f"{name}.onnx", without)
+            writer.write(name, target := Path(folder) / place / "written" / f"{name}.onnx", without)
             return on_cpu(writer.variant, target, Path(folder) / place)
 
         whole = {name: written(name, kept, "whole") for name in graphs}
@@ -37,10 +36,7 @@ def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict
 
         base = error(whole) or 1.0
         owners = [
-            (name, layer)
-            for name, file in graphs.items()
-            for layer in writer.calibration.inputs.get(file, {})
-            if layer not in kept
+            (name, layer) for name in graphs for layer in writer.calibration.inputs.get(name, {}) if layer not in kept
         ]
         costs = {
             layer: 1 - error({**whole, name: written(name, {*kept, layer}, "changed")}) / base

@@ -5,10 +5,13 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+_shown = False
+
 
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yields `items` with a progress bar over `total` of them; no bar for fewer than two."""
-    if total < 2:
+    """Yields `items` with a progress bar over `total` of them; no bar for fewer than two, or within another's."""
+    global _shown
+    if total < 2 or _shown:
         yield from items
         return
     from rich.console import Console
@@ -16,4 +19,9 @@ def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
 
     console = Console(stderr=True)
     # A bar that goes leaves an empty line where there is no terminal to take it from.
-    yield from rich_track(items, label, total=total, console=console, transient=True, disable=not console.is_terminal)
+    bar = rich_track(items, label, total=total, console=console, transient=True, disable=not console.is_terminal)
+    _shown = True
+    try:
+        yield from bar
+    finally:
+        _shown = False

@@ -1,5 +1,6 @@
 """The engines of one precision: each built, compared with what its graph asks, and written with its sidecar and log."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,10 +12,11 @@ from jsf.data.files import cache_folder, replacing, sha256
 from jsf.export.memory import workspace
 from jsf.export.options import BuildOptions
 from jsf.export.plan import Plan, build_plan
+from jsf.export.profiles import BUCKETS
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.log import keeping_log
-from jsf.runtime.backends.sidecar import EngineSidecar, this_platform
-from jsf.runtime.bundle import Bundle
+from jsf.runtime.backends.sidecar import EngineSidecar, buckets, this_platform
+from jsf.runtime.bundle import MATCHER, Bundle
 
 TYPES = {"fp32": ["float32"], "fp16": ["float16"], "int8": ["int8", "float16"]}
 """Precision -> the types of which each of its engines must have one; FP32 engines have no other."""
@@ -62,7 +64,8 @@ class Builder:
         log = keeping_log(self.trt)
         timings = cache_folder() / "timing" / f"{self.folder}.cache"
         try:
-            memory = workspace(graph, self.precision) if self.gpu and self.gpu.integrated else None
+            profiles = len(BUCKETS) if graph.stem == MATCHER else 1
+            memory = workspace(graph, self.precision, profiles) if self.gpu and self.gpu.integrated else None
             plan = build_plan(self.trt, log, graph, self.options, timings, monitor, memory)
             if wrong := _wrong_types(plan, self.precision):
                 raise JsfError(
@@ -96,9 +99,9 @@ class Builder:
             engine_sha256=sha256(engine),
             inputs=plan.inputs,
             outputs=plan.outputs,
-            profile=plan.profile,
-            layers=plan.layers,
-            types=plan.types,
+            profiles=plan.profiles,
+            layers=dict(sum(map(Counter, plan.layers), Counter())),
+            types={name: kind for types in plan.types for name, kind in types.items()},
             built={"jsf": version("jsf"), "device": self.gpu.name if self.gpu else "none (ahead of time)"},
         ).write(engine.with_suffix(".json"))
         return engine
@@ -106,16 +109,23 @@ class Builder:
 
 def _wrong_types(plan: Plan, precision: str) -> str:
     """What is wrong with an engine's types; "" where nothing is, or its TensorRT describes layers in other words."""
-    wanted, found = TYPES[precision], set(plan.layers)
-    by_type = f"its layers by type are {plan.layers}"
+    for profile, layers, types in zip(plan.profiles, plan.layers, plan.types, strict=True):
+        if wrong := _wrong_profile(layers, types, plan.asked, TYPES[precision]):
+            return wrong + "".join(f" (at {frames} frames, {words} words)" for frames, words in buckets([profile]))
+    return ""
+
+
+def _wrong_profile(layers: dict[str, int], types: dict[str, str], asked: dict[str, str], wanted: list[str]) -> str:
+    found = set(layers)
+    by_type = f"its layers by type are {layers}"
     if not found:
         return ""
-    if not found & set(wanted) or (precision == "fp32" and found != set(wanted)):
+    if not found & set(wanted) or (wanted == TYPES["fp32"] and found != set(wanted)):
         return f"was not built in {wanted[0]}: {by_type}"
-    if absent := sorted(set(plan.asked.values()) - found):
+    if absent := sorted(set(asked.values()) - found):
         return f"computes nothing in {' or '.join(absent)}, as its graph asks: {by_type}"
-    others = {name: kind for name, kind in plan.types.items() if kind != plan.asked[name]}
-    listed = "; ".join(f"{name} in {kind}, not {plan.asked[name]}" for name, kind in others.items())
+    others = {name: kind for name, kind in types.items() if kind != asked[name]}
+    listed = "; ".join(f"{name} in {kind}, not {asked[name]}" for name, kind in others.items())
     return f"does not compute in the types that its graph asks for: {listed}" if others else ""
 
 

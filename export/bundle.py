@@ -14,11 +14,12 @@ from jsf.data.errors import JsfError
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
 from jsf.export import graphs, hse_graphs, parity
+from jsf.export.fused import fused
 from jsf.export.hse_graphs import Samples
 from jsf.export.tracing import OPSET
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.hse import HSE
-from jsf.models.jsfusion import JSFusion, folded
+from jsf.models.jsfusion import JSFusion
 from jsf.runtime.bundle import SAMPLES, Bundle, Manifest, graph_path, write_manifest
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -66,16 +67,16 @@ def export_bundle(checkpoint: Checkpoint, out: Path, extractor: Path | None = No
 
 def _write_jsfusion(model: JSFusion, path: Callable[[str], Path]) -> tuple[dict[str, float], Samples]:
     """Writes the graphs; returns the parity of each, and on which inputs it was measured."""
-    traced, samples = folded(model), graphs.draw_samples(model)
+    traced, samples = fused(model), graphs.draw_samples(model)
     writers: dict[str, Callable[[Path], None]] = {
         "frame_encoder": partial(graphs.write_frame_encoder, traced, samples),
         "word_encoder": partial(graphs.write_word_encoder, traced, samples),
         "matcher": partial(graphs.write_matcher, traced, samples, symbolic=False),
-        "matcher.buckets": partial(graphs.write_matcher, traced, samples, symbolic=True),
+        "matcher.buckets": partial(graphs.write_matcher, traced, samples, symbolic=graphs.crops(traced)),
     }
     for name, write in track(writers.items(), "exporting", len(writers)):
         write(path(name))
-    # The folded model is what was traced; the comparison is with the model as trained.
+    # The fused model is what was traced; the comparison is with the model as trained.
     return parity.measure_parity(model, samples, path), samples.inputs
 
 

@@ -49,7 +49,7 @@ def choose_backend(requested: str = "auto") -> Choice:
 
 
 def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOptions = HERE) -> list[Path]:
-    """Builds an engine of each static graph of a precision; none is written before all are built.
+    """Builds an engine of each graph that runs in a precision; none is written before all are built.
 
     Args:
         bundle: an opened bundle, which has the precision's graphs.
@@ -69,7 +69,7 @@ def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOp
         raise JsfError(f"precision '{precision}' cannot be built, expected one of: {', '.join(PRECISIONS)}.")
     gpu = require_gpu() if backend == "tensorrt" else None
     options.check(backend, gpu)
-    graphs = {name: bundle.graph(precision, name) for name in bundle.manifest.static_graphs}
+    graphs = {name: bundle.graph(precision, name) for name in bundle.manifest.running_graphs}
     if backend == "onnxruntime":
         return []
     trt = require(MODULES[backend], backend)
@@ -85,7 +85,11 @@ def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOp
             progress.advance(task)
     if precision == "int8" and not any("int8" in plan.asked.values() for plan in plans.values()):
         raise JsfError(f"{bundle.root}: the int8 graphs quantize no layer.", "Make them again: jsf build-engine --int8")
-    return [builder.write(plan, name, bundle) for name, plan in plans.items()]
+    engines = [builder.write(plan, name, bundle) for name, plan in plans.items()]
+    for path in engines[0].parent.iterdir():
+        if path.stem not in plans:  # an engine that an earlier jsf needed
+            path.unlink()
+    return engines
 
 
 def _automatic(gpu: Gpu | None) -> Choice:

@@ -89,6 +89,11 @@ def write_word_encoder(model: JSFusion, samples: Samples, path: Path) -> None:
     write_graph(model.word_encoder, inputs, ({0: "B"}, {0: "B"}), ["sentences"], path)
 
 
+def crops(model: JSFusion) -> bool:
+    """Whether a pair keeps its score at the sizes of `data.lengths`: LSTM-fusion reads the last step itself."""
+    return model.config.fusion == "jst-chd"
+
+
 def write_matcher(model: JSFusion, samples: Samples, path: Path, symbolic: bool) -> None:
     """matcher.onnx: a list of pairs -> scores [P], or [P, |V|]; `symbolic` leaves the frame and word lengths open.
 

@@ -31,36 +31,45 @@ class Layer:
         kind: TensorRT's name for what it does.
         nodes: the names of the graph's nodes that it computes, or computes a part of.
         reads: the types of its inputs, without constants; writes: of its outputs.
+        profile: the number of the profile that it is of.
     """
 
     kind: str
     nodes: list[str]
     reads: set[str]
     writes: set[str]
+    profile: int = 0
 
 
-def logged_layers(lines: Iterable[str]) -> list[Layer]:
-    """The layers that a builder's log describes, one a line."""
+def logged_layers(lines: Iterable[str], profiles: int = 1) -> list[list[Layer]]:
+    """The layers of each profile that a builder's log describes, one a line."""
     pattern = re.compile(
         r"LayerType: (?P<kind>[^,]*), Inputs: \[(?P<reads>.*?)\], Constants: \[.*\], Outputs: \[(?P<writes>.*?)\], "
         r"TacticName.*?(Metadata: (?P<nodes>.*))?$"
     )
     found = [match for line in lines if (match := pattern.search(line))]
-    return [Layer(m["kind"], _nodes(m["nodes"] or ""), _types(m["reads"]), _types(m["writes"])) for m in found]
+    numbers = _profiles(match.string for match in found)
+    layers = [
+        Layer(m["kind"], _nodes(m["nodes"] or ""), _types(m["reads"]), _types(m["writes"]), number)
+        for m, number in zip(found, numbers, strict=True)
+    ]
+    return [_of_profile(layers, number) for number in range(profiles)]
 
 
-def inspected_layers(described: list[Any]) -> list[Layer]:
-    """The layers that an engine inspector describes, as objects of JSON; others are names alone."""
-    return [
+def inspected_layers(described: list[Any], profile: int = 0) -> list[Layer]:
+    """The layers of a profile that an engine inspector describes, as objects of JSON; others are names alone."""
+    parts = [part for part in described if isinstance(part, dict)]
+    layers = [
         Layer(
             part.get("LayerType", ""),
             _nodes(part.get("Metadata", "")),
             _types(str(part.get("Inputs"))),
             _types(str(part.get("Outputs"))),
+            number,
         )
-        for part in described
-        if isinstance(part, dict)
+        for part, number in zip(parts, _profiles(map(str, parts)), strict=True)
     ]
+    return _of_profile(layers, profile)
 
 
 def count_types(layers: list[Layer]) -> dict[str, int]:
@@ -101,6 +110,24 @@ def built_types(layers: list[Layer], asked: Iterable[str]) -> dict[str, str]:
         elif parts:
             built[name] = _narrowest({kind for part in products or parts for kind in part.reads})
     return built
+
+
+def _profiles(described: Iterable[str]) -> list[int]:
+    """The number of each layer's profile: TensorRT puts "[profile 1]" after the graph's names, but for the first one.
+
+    It describes one profile after the other, and a layer in between may have no name of the graph.
+    """
+    number, numbers = 0, []
+    for text in described:
+        if marked := re.search(r"\[profile (\d+)\]", text):
+            number = int(marked[1])
+        numbers.append(number)
+    return numbers
+
+
+def _of_profile(layers: list[Layer], number: int) -> list[Layer]:
+    """The layers of one profile; all where TensorRT does not say which is whose."""
+    return [part for part in layers if part.profile == number] or layers
 
 
 def _quantized(tensor: Any, sources: dict[str, Any]) -> bool:

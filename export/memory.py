@@ -12,25 +12,28 @@ MEMINFO = Path("/proc/meminfo")
 BASE = 3 << 29
 """Bytes of CUDA and TensorRT's builder, whose library of kernels alone is 1.4 GB."""
 
-COPIES = 4
-"""Of a graph's weights: as parsed, as the builder folds them, on the GPU to be timed, and in the finished engine."""
+COPIES = 3
+"""Of a graph's weights: as parsed, as the builder folds them, and on the GPU to be timed. Each profile has one more."""
 
 ACTIVATIONS = {"fp32": 1 << 30, "fp16": 1 << 29, "int8": 1 << 29}
-"""Bytes of a run: TensorRT-RTX plans 1.07 GB for the matcher of 64 pairs at width 512 in FP32, and half in FP16."""
+"""Bytes of a run in the largest profile, in which all others run too: TensorRT-RTX plans 1.07 GB for the matcher of 64
+pairs of 40 x 40 at width 512 in FP32, and half in FP16.
+"""
 
 
-def workspace(graph: Path, precision: str) -> int:
+def workspace(graph: Path, precision: str, profiles: int) -> int:
     """Bytes of free memory that TensorRT may plan a run with, where CPU and GPU share one memory.
 
     Args:
         graph: the .onnx file.
         precision: the engine's, "fp32", "fp16" or "int8".
+        profiles: how many the engine has.
 
     Raises:
         JsfError: the build does not fit, which would end this program or another one in the middle of it.
     """
     available, swap = (_meminfo(name) for name in ("MemAvailable", "SwapFree"))
-    builder = BASE + COPIES * graph.stat().st_size
+    builder = BASE + (COPIES + profiles) * graph.stat().st_size
     needed = builder + ACTIVATIONS[precision]
     if available + swap < needed:
         smaller = "; or build with --fp16 or --int8" if precision == "fp32" else ""

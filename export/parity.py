@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from jsf.data.errors import JsfError
-from jsf.data.sequence import MAX_STEPS
 from jsf.export.graphs import Samples
-from jsf.models.jsfusion import JSFusion, crop
+from jsf.models.jsfusion import JSFusion
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.matching import Encoded, match
 
 LIMIT = 1e-4
 """Largest difference that is accepted, relative to the range of the graph's output over the samples."""
@@ -40,22 +40,18 @@ def measure_parity(model: JSFusion, samples: Samples, path: Callable[[str], Path
     index = {"video_index": s.video_index, "sentence_index": s.sentence_index}
     blanks = {} if s.blanks is None else {"blanks": s.blanks}
     scores = model.matcher(videos=videos, sentences=sentences, **lengths, **index, **blanks)
-    # The symbolic matcher is compared where it can be cropped: on all but the one video and the one sentence of 40.
-    frames, words = (lengths[lengths < MAX_STEPS] for lengths in (s.frame_lengths, s.word_lengths))
-    pairs = (s.frame_lengths < MAX_STEPS)[s.video_index] & (s.word_lengths < MAX_STEPS)[s.sentence_index]
+    encoded = (
+        Encoded(videos.numpy(), s.frame_lengths.numpy(), model.config.left_padded),
+        Encoded(sentences.numpy(), s.word_lengths.numpy(), blanks=None if s.blanks is None else s.blanks.numpy()),
+    )
+    # The symbolic matcher is compared as it runs: each pair at the smallest size that holds it.
+    pairs = s.video_index.numpy(), s.sentence_index.numpy()
+    buckets = match(OnnxRuntimeGraph(path("matcher.buckets")), *encoded, *pairs)
     errors = {
         "frame_encoder": compare(path("frame_encoder"), videos, features=s.features, lengths=s.frame_lengths),
         "word_encoder": compare(path("word_encoder"), sentences, words=s.words, lengths=s.word_lengths),
         "matcher": compare(path("matcher"), scores, videos=videos, sentences=sentences, **lengths, **index, **blanks),
-        "matcher.buckets": compare(
-            path("matcher.buckets"),
-            scores[pairs],
-            videos=crop(videos, frames, model.config.left_padded),
-            sentences=crop(sentences, words),
-            **lengths,
-            **blanks,
-            **{name: value[pairs] for name, value in index.items()},
-        ),
+        "matcher.buckets": relative_error(buckets, scores.numpy()),
     }
     return accepted(errors)
 

@@ -1,24 +1,17 @@
 """One ONNX graph to one engine, through TensorRT's builder or TensorRT-RTX's: the same API but for a few names."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.export.layer_types import Layer, asked_types, built_types, count_types, inspected_layers, logged_layers
+from jsf.export.layer_types import asked_types, built_types, count_types, logged_layers
 from jsf.export.options import BuildOptions
+from jsf.export.profiles import Lengths, profiles_of, shapes_of
 from jsf.export.progress import cancelling
+from jsf.export.read_back import read_layers
 from jsf.export.timing import save_timing_cache, use_timing_cache
-
-PROFILE = {"B": (1, 16, 256), "E": (1, 1, 32), "V": (1, 64, 4096), "S": (1, 64, 4096), "P": (1, 64, 64)}
-"""Symbolic length -> least, usual, greatest: videos or sentences encoded at once (E: embedded), those of a gallery,
-pairs per run.
-
-A pair has 40 * 40 * 512 values in each activation: 64 pairs take 0.1 GB for one in FP16, twice that in FP32. A row of a
-gallery has 40 * 512: 4096 rows take 0.17 GB in FP16, and the runtime allocates for the rows that are there.
-"""
 
 
 @dataclass(frozen=True)
@@ -28,10 +21,10 @@ class Plan:
     Attributes:
         engine: what goes into the .engine file.
         inputs: name -> {"dtype", "shape"}, outputs likewise, as in the sidecar.
-        profile: symbolic length -> [least, usual, greatest].
-        layers: type -> the number of layers that read or write it.
+        profiles: of each, symbolic length -> [least, usual, greatest].
+        layers: of each profile, type -> the number of layers that read or write it.
         asked: layer with weights -> the type that the graph asks it to multiply in.
-        types: layer with weights -> the type that it multiplies in, for those that the engine still names.
+        types: of each profile, layer with weights -> the type that it multiplies in, where the engine still names it.
         compute_capabilities: the GPUs it was built for, "8.7"; empty for the one in this machine.
         log: TensorRT's messages from info upwards, in order.
     """
@@ -39,10 +32,10 @@ class Plan:
     engine: bytes
     inputs: dict[str, dict[str, Any]]
     outputs: dict[str, dict[str, Any]]
-    profile: dict[str, list[int]]
-    layers: dict[str, int]
+    profiles: list[Lengths]
+    layers: list[dict[str, int]]
     asked: dict[str, str]
-    types: dict[str, str]
+    types: list[dict[str, str]]
     compute_capabilities: list[str]
     log: list[str]
 
@@ -75,12 +68,16 @@ def build_plan(
     _parse(trt, network, log, graph)
     inputs = {t.name: _tensor(trt, t) for t in (network.get_input(i) for i in range(network.num_inputs))}
     outputs = {t.name: _tensor(trt, t) for t in (network.get_output(i) for i in range(network.num_outputs))}
-    lengths = _lengths(graph, inputs)
+    profiles = profiles_of(graph, inputs)
     asked = asked_types(trt, network)
 
     config = builder.create_builder_config()
     config.progress_monitor = watch = monitor(trt)
-    config.add_optimization_profile(_profile(builder, inputs, lengths))
+    for lengths in profiles:
+        profile = builder.create_optimization_profile()
+        for name, tensor in inputs.items():
+            profile.set_shape(name, *shapes_of(tensor, lengths))
+        config.add_optimization_profile(profile)
     _configure(trt, config, options, workspace)
     ahead_of_time = hasattr(trt, "ComputeCapability")  # TensorRT-RTX: needs no GPU, and times nothing
     capabilities = _target(trt, config) if ahead_of_time else []
@@ -95,15 +92,19 @@ def build_plan(
             save_timing_cache(config, timings)
         except (JsfError, OSError) as error:  # it saves time in another build, and costs this one nothing
             log.messages.append(f"WARNING: the timing cache was not kept: {error}")
-    layers = logged_layers(log.layers) if ahead_of_time else _inspect(trt, log, plan, options)
+    layers = (
+        logged_layers(log.layers, len(profiles))
+        if ahead_of_time
+        else read_layers(trt, log, plan, options, inputs, profiles)
+    )
     return Plan(
         engine=bytes(plan),
         inputs=inputs,
         outputs=outputs,
-        profile={name: list(values) for name, values in lengths.items()},
-        layers=count_types(layers),
+        profiles=profiles,
+        layers=[count_types(of_profile) for of_profile in layers],
         asked=asked,
-        types=built_types(layers, asked),
+        types=[built_types(of_profile, asked) for of_profile in layers],
         compute_capabilities=capabilities,
         log=list(log.messages),
     )
@@ -121,21 +122,6 @@ def _tensor(trt: Any, tensor: Any) -> dict[str, Any]:
     # TensorRT names the symbolic lengths of inputs only.
     shape = [tensor.get_dimension_name(i) or "?" if length < 0 else length for i, length in enumerate(tensor.shape)]
     return {"dtype": types[tensor.dtype], "shape": shape}
-
-
-def _lengths(graph: Path, inputs: dict[str, dict[str, Any]]) -> dict[str, tuple[int, int, int]]:
-    names = {length for tensor in inputs.values() for length in tensor["shape"] if isinstance(length, str)}
-    if unknown := names - set(PROFILE):
-        raise JsfError(f"{graph} has the symbolic lengths {sorted(unknown)}; engines are built for {sorted(PROFILE)}.")
-    return {name: PROFILE[name] for name in sorted(names)}
-
-
-def _profile(builder: Any, inputs: dict[str, dict[str, Any]], lengths: dict[str, tuple[int, int, int]]) -> Any:
-    profile = builder.create_optimization_profile()
-    for name, tensor in inputs.items():
-        shapes = [[lengths[d][i] if isinstance(d, str) else d for d in tensor["shape"]] for i in range(3)]
-        profile.set_shape(name, *shapes)
-    return profile
 
 
 def _configure(trt: Any, config: Any, options: BuildOptions, workspace: int | None) -> None:
@@ -157,13 +143,3 @@ def _target(trt: Any, config: Any) -> list[str]:
     for i, number in enumerate(numbers):
         config.set_compute_capability(known[number], i)
     return [f"{number // 10}.{number % 10}" for number in numbers]
-
-
-def _inspect(trt: Any, log: Any, plan: Any, options: BuildOptions) -> list[Layer]:
-    runtime = trt.Runtime(log)
-    runtime.engine_host_code_allowed = options.version_compatible  # such an engine carries code; it was just built here
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is None:
-        raise JsfError(f"{trt.__name__} {trt.__version__} cannot load what it built: {' '.join(log.errors)}")
-    inspector = engine.create_engine_inspector()
-    return inspected_layers(json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"])

@@ -14,7 +14,7 @@ from jsf.extraction.decode import Clip, read_clip
 from jsf.extraction.preprocess import normalize
 from jsf.extraction.spec import GRAPH, SPEC, ExtractorSpec
 from jsf.runtime.backends.base import Graph
-from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.graphs import open_graph
 
 DEFAULT = "efficientnet-lite0+logmel"
 """The name of the extractor that comes with jsf."""
@@ -36,13 +36,13 @@ class Extractor:
 
         Args:
             folder: holds `visual.onnx` and `extractor.json`.
-            device: "cpu" or "cuda".
+            device: "cpu", "openvino" or "cuda".
 
         Raises:
             JsfError: not an extractor folder, damaged, the graph was changed, or the device is not there.
         """
         spec = ExtractorSpec.load(folder)
-        graph = OnnxRuntimeGraph(folder / GRAPH, device)
+        graph = open_graph(folder / GRAPH, device)
         expected = [(spec.input, (3, spec.size, spec.size)), (spec.output, (spec.width,))]
         if (found := [(tensor.name, tensor.shape[1:]) for tensor in graph.inputs + graph.outputs]) != expected:
             raise JsfError(f"{folder / GRAPH} has the tensors {found}, {SPEC} says {expected}.")

@@ -21,7 +21,7 @@ class Stage(nn.Module):
         self.gate_activation = ACTIVATIONS[config.gate_activation]
         if config.composer == "convolution":
             self.convolution = self._convolution(inputs, config.conv)
-        self.gate = self._convolution(inputs, 1) if config.gated else None
+        self.gate: nn.Module | None = self._convolution(inputs, 1) if config.gated else None
 
     def forward(self, joint: Tensor) -> tuple[Tensor, Tensor]:
         """[P, C, N, M] -> J [P, C', N', M'], gate [P, 1, N', M']."""

@@ -36,14 +36,17 @@ CPU_INT8 = "int8-cpu"
 VARIANTS = (*PRECISIONS, CPU_INT8)
 """What graphs there are: INT8 is one thing for TensorRT, and another for CPUs."""
 
-GRAPHS = ("frame_encoder", "word_encoder", "matcher", "matcher.buckets")
-"""Of JSFusion."""
+MATCHER = "matcher.buckets"
+"""The matcher that scores, at the frame and word lengths that a batch needs."""
 
-STATIC_GRAPHS = GRAPHS[:3]
-"""Those of which engines are built: the symbolic matcher is fixed per length first."""
+RUNNING = ("frame_encoder", "word_encoder", MATCHER)
+"""What scoring with JSFusion runs, and of which engines are built."""
+
+GRAPHS = (*RUNNING, "matcher")
+"""Of JSFusion; the last one is static, 40 x 40, for runtimes that take nothing else."""
 
 EMBEDDING_GRAPHS = ("video_encoder", "text_encoder")
-"""Of HSE and FSE; engines are built of both."""
+"""Of HSE and FSE; both run."""
 
 MAPS = ("attention", "stage1", "stage2", "stage3", "gate1", "gate2", "gate3")
 """Values that a matcher graph names and does not put out: JST's weights, and CHD's stages and their gates."""
@@ -99,9 +102,9 @@ class Manifest:
         return EMBEDDING_GRAPHS if self.model in EMBEDDINGS else GRAPHS
 
     @property
-    def static_graphs(self) -> tuple[str, ...]:
-        """Those of which engines are built."""
-        return EMBEDDING_GRAPHS if self.model in EMBEDDINGS else STATIC_GRAPHS
+    def running_graphs(self) -> tuple[str, ...]:
+        """Those that run when it scores, and of which engines are built."""
+        return EMBEDDING_GRAPHS if self.model in EMBEDDINGS else RUNNING
 
 
 @dataclass(frozen=True)

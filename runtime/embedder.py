@@ -1,17 +1,21 @@
 """The embedder: videos and texts in, unit vectors out, from a bundle and without PyTorch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from jsf.data.clips import Clips
 from jsf.data.errors import JsfError
-from jsf.data.levels import Levels, Limits
+from jsf.data.levels import Levels, Limits, Text
 from jsf.data.task_names import EMBEDDINGS
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.bundle import EXPORT_AGAIN, Bundle, default_bundle
 from jsf.runtime.embedding import EmbeddingScorer
+from jsf.runtime.features import Video, content
 from jsf.runtime.graphs import Graphs, load_graphs
+from jsf.runtime.kept import Kept
 
 INPUTS = {
     "video_encoder": ("features", "lengths", "clips", "clip_lengths"),
@@ -38,7 +42,7 @@ class Embedder(EmbeddingScorer):
         self.feature_width, self.width = manifest.feature_width, manifest.joint_width
         self.limits = Limits(manifest.model == "hse", **manifest.limits)
         self.limits.check()
-        self._graphs, self.description = graphs, graphs.description
+        self._graphs, self.description, self._kept = graphs, graphs.description, Kept()
         self._check_limits()
 
     @classmethod
@@ -50,6 +54,18 @@ class Embedder(EmbeddingScorer):
         """
         opened = Bundle.open(Path(bundle) if bundle else default_bundle())
         return cls(opened, load_graphs(opened, device, precision))
+
+    def embed_videos(self, videos: Sequence[Video | Clips]) -> npt.NDArray[np.float32]:
+        """As of `EmbeddingScorer`; one that was embedded before is neither read nor embedded again."""
+        embed = super().embed_videos
+        keys = [("video", content(video)) for video in videos]
+        return self._kept.rows(keys, lambda places: (embed([videos[place] for place in places]),))[0]
+
+    def embed_texts(self, texts: Sequence[Text]) -> npt.NDArray[np.float32]:
+        """As of `EmbeddingScorer`; one that was embedded before is not embedded again."""
+        embed = super().embed_texts
+        keys = [("text", text if isinstance(text, str) else tuple(text)) for text in texts]
+        return self._kept.rows(keys, lambda places: (embed([texts[place] for place in places]),))[0]
 
     def _check_limits(self) -> None:
         """Raises JsfError unless the graphs take what the manifest says: arrays are allocated by it."""

@@ -1,12 +1,13 @@
 """What the embedders of checkpoints and of bundles share: batches in, unit vectors out, and scores from those."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from jsf.data.ahead import ahead
 from jsf.data.clips import Clips
 from jsf.data.errors import JsfError
 from jsf.data.levels import Levels, Limits, Text, Viewed, text_levels, video_levels
@@ -60,10 +61,9 @@ class EmbeddingScorer(ABC):
         Raises:
             JsfError: there are none, or their features are not of the kind that the model takes.
         """
-        parts = _batches(videos, "embedding videos")
-        return np.concatenate(
-            [self._videos(video_levels([self._viewed(v) for v in part], self.limits)) for part in parts]
-        )
+        parts = _batches(videos)
+        reading = ahead(video_levels([self._viewed(v) for v in part], self.limits) for part in parts)
+        return np.concatenate([self._videos(levels) for levels in track(reading, "embedding videos", len(parts))])
 
     def embed_texts(self, texts: Sequence[Text]) -> npt.NDArray[np.float32]:
         """Sentences, or paragraphs as lists of sentences -> [S, E], of unit length; unknown words are dropped.
@@ -73,8 +73,9 @@ class EmbeddingScorer(ABC):
         """
         if any(not text for text in texts):
             raise JsfError("a text is empty: it has no sentence.")
-        parts = _batches(texts, "embedding texts")
-        return np.concatenate([self._texts(text_levels(part, self.vocabulary, self.limits)) for part in parts])
+        parts = _batches(texts)
+        levels = (text_levels(part, self.vocabulary, self.limits) for part in parts)
+        return np.concatenate([self._texts(each) for each in track(levels, "embedding texts", len(parts))])
 
     def features(self, video: Video) -> npt.NDArray[Any]:
         """A video's features [T, D].
@@ -133,9 +134,7 @@ class EmbeddingScorer(ABC):
         return found
 
 
-def _batches(items: Sequence[Item], label: str) -> Iterator[Sequence[Item]]:
+def _batches(items: Sequence[Item]) -> list[Sequence[Item]]:
     if not items:
         raise JsfError("there is nothing to embed: no video or no text was given.")
-    starts = range(0, len(items), AT_ONCE)
-    for start in track(starts, label, len(starts)):
-        yield items[start : start + AT_ONCE]
+    return [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]

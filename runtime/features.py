@@ -1,16 +1,39 @@
 """The features of whatever a caller names as a video, checked to be what a model takes."""
 
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
+from jsf.data.clips import Clips
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence, check_features
-from jsf.data.store import read_features
+from jsf.data.store import HDF5_SUFFIXES, FeatureStore, read_features
 
-Video: TypeAlias = FeatureSequence | npt.NDArray[Any] | Path | str
-"""A video's features: in memory, [T, D] or a `FeatureSequence`, or as `video.npz` or `store.h5#video_id`."""
+
+@dataclass(frozen=True)
+class Stored:
+    """A video of an open store, which is read when it is encoded."""
+
+    store: FeatureStore
+    id: str
+
+    @property
+    def name(self) -> str:
+        """Where it lies, as a user would name it."""
+        path = self.store.path
+        return str(path / f"{self.id}.npz") if path.is_dir() else f"{path}#{self.id}"
+
+    def read(self) -> FeatureSequence:
+        """Its features; raises JsfError where they are absent or invalid."""
+        return FeatureSequence(self.store.read(self.id), extractor=self.store.extractor, source=self.name)
+
+
+Video: TypeAlias = FeatureSequence | npt.NDArray[Any] | Stored | Path | str
+"""A video's features: in memory, [T, D] or a `FeatureSequence`, stored, or as `video.npz` or `store.h5#video_id`."""
 
 EXTRACT_AGAIN = "Extract it with the model's own extractor: jsf extract VIDEO --bundle BUNDLE -o OUT.npz"
 
@@ -28,6 +51,8 @@ def model_features(video: Video, extractor: str, width: int) -> npt.NDArray[Any]
     """
     if isinstance(video, (str, Path)):
         video = read_features(str(video))
+    elif isinstance(video, Stored):
+        video = video.read()
     if isinstance(video, FeatureSequence):
         name, features = video.source or "the video", video.features
         if extractor and video.extractor and video.extractor != extractor:
@@ -44,5 +69,33 @@ def model_features(video: Video, extractor: str, width: int) -> npt.NDArray[Any]
 
 
 def key(item: object) -> object:
-    """What tells videos, or texts, from one another: a name, or the object itself."""
+    """What tells videos, or texts, from one another within a call: a name, or the object itself."""
     return str(item) if isinstance(item, (str, Path)) else id(item)
+
+
+def content(video: Video | Clips) -> Hashable:
+    """What tells videos from one another as long as the process lives, without reading any.
+
+    Of a file its name and when it was written, of a stored one the store and its id, of features in memory, which can
+    be changed, their SHA-256.
+    """
+    if isinstance(video, Stored):
+        return video
+    if isinstance(video, (str, Path)):
+        return _written(str(video))
+    if isinstance(video, Clips):
+        return tuple(content(features) for features in (video.whole, *video.clips))
+    if isinstance(video, FeatureSequence):
+        return video.extractor, content(video.features)
+    return video.dtype.str, video.shape, hashlib.sha256(video.tobytes()).digest()
+
+
+def _written(name: str) -> Hashable:
+    """A file's absolute name, its size and its time; another thing each time where there is no file."""
+    file, _, _ = name.partition("#")
+    path = Path(file if Path(file).suffix in HDF5_SUFFIXES else name).absolute()
+    try:
+        found = path.stat()
+    except OSError:
+        return object()
+    return str(path), name, found.st_size, found.st_mtime_ns

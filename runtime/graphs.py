@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from jsf.data.errors import JsfError
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.backends.openvino import OpenVinoGraph
 from jsf.runtime.bundle import CPU_INT8, PRECISIONS, Bundle
 
-DEVICES = ("auto", "cpu", "cuda")
-
-
-def symbolic(name: str) -> str:
-    """What ONNX Runtime runs in the place of a static graph: at the lengths that a batch needs, with the same score."""
-    return "matcher.buckets" if name == "matcher" else name
+DEVICES = ("auto", "cpu", "openvino", "cuda")
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Graphs:
     """The graphs of a bundle, loaded.
 
     Attributes:
-        by_name: of JSFusion frame_encoder, word_encoder and matcher; of an embedding video_encoder and text_encoder.
+        by_name: the manifest's `running_graphs`.
         description: what runs where, as printed to the user.
     """
 
@@ -39,8 +36,8 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
 
     Args:
         bundle: the opened bundle.
-        device: "cpu"; "cuda", an engine of the bundle, or ONNX Runtime where it has none; "auto", an engine where the
-            bundle has one for this machine's GPU, else the CPU.
+        device: "cpu"; "openvino", the CPU too; "cuda", an engine of the bundle, or ONNX Runtime where it has none;
+            "auto", an engine where the bundle has one for this machine's GPU, else "cpu".
         precision: "fp32", "fp16" or "int8"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
 
     Raises:
@@ -48,8 +45,8 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     """
     if device not in DEVICES:
         raise JsfError(f"device '{device}' is not known, expected one of: {', '.join(DEVICES)}.")
-    names = bundle.manifest.static_graphs
-    built = [name for name in reversed(PRECISIONS) if list(bundle.engines.glob(f"*/{name}/{names[-1]}.engine"))]
+    names = bundle.manifest.running_graphs
+    built = [name for name in reversed(PRECISIONS) if list(bundle.engines.glob(f"*/{name}/*.engine"))]
     wanted = [name for name in built if precision in ("auto", name)]
     why_not = ""
     if (device == "cuda" and wanted) or (device == "auto" and wanted and find_gpu()):
@@ -64,9 +61,14 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
         why_not = "; no engine of the bundle is for this GPU: --device cuda says why"
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
-    variant = CPU_INT8 if (chosen, target) == ("int8", "cpu") else chosen
-    loaded = {name: OnnxRuntimeGraph(bundle.graph(variant, symbolic(name)), target) for name in names}
+    variant = CPU_INT8 if chosen == "int8" and target != "cuda" else chosen
+    loaded = {name: open_graph(bundle.graph(variant, name), target) for name in names}
     return _described(loaded, chosen + why_not)
+
+
+def open_graph(path: Path, device: str) -> Graph:
+    """Loads an ONNX file: "openvino", or "cpu" or "cuda" of ONNX Runtime; raises JsfError as they do."""
+    return OpenVinoGraph(path) if device == "openvino" else OnnxRuntimeGraph(path, device)
 
 
 def _described(graphs: Mapping[str, Graph], precision: str) -> Graphs:

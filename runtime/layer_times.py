@@ -1,5 +1,6 @@
 """How long each layer of an engine takes, measured by TensorRT's own profiler on this machine's GPU."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, specs
 RUNS = 20
 
 
-def layer_times(path: Path, device: Device | None = None, runs: int = RUNS) -> dict[str, float]:
-    """Layer -> its mean time in milliseconds, slowest first, on zeros at the usual lengths of the engine's profile.
+Times = dict[str, float]
+"""Layer -> its mean time in milliseconds, slowest first."""
+
+
+def layer_times(path: Path, device: Device | None = None, runs: int = RUNS) -> list[Times]:
+    """The times of each of the engine's profiles, on zeros at its usual lengths.
 
     It runs the engine itself, since a CUDA graph that is replayed reports no layers.
 
@@ -39,21 +44,25 @@ def layer_times(path: Path, device: Device | None = None, runs: int = RUNS) -> d
     context = engine.create_execution_context(own_memory) if engine else None
     if context is None:
         raise JsfError(f"{path} cannot be loaded: {' '.join(log.errors)}", sidecar.rebuild(path))
-    buffers = _bind(context, sidecar, device)
-    profiler = _profiler(trt)
-    for run in range(runs + 1):
-        if run == 1:  # the first one warms up
-            context.profiler = profiler
-        if not context.execute_async_v3(device.stream):
-            raise JsfError(f"{path}: TensorRT refused the run: {' '.join(log.errors)}")
-        device.synchronize()
-    del buffers  # the engine reads and writes them until here
-    return {name: ms / runs for name, ms in sorted(profiler.times.items(), key=lambda layer: -layer[1])}
+    found = []
+    for number, profile in enumerate(sidecar.profiles):
+        context.set_optimization_profile_async(number, device.stream)
+        buffers = _bind(context, sidecar, profile, device)
+        profiler = _profiler(trt)
+        for run in range(runs + 1):
+            if run == 1:  # the first one warms up
+                context.profiler = profiler
+            if not context.execute_async_v3(device.stream):
+                raise JsfError(f"{path}: TensorRT refused the run: {' '.join(log.errors)}")
+            device.synchronize()
+        del buffers  # the engine reads and writes them until here
+        found.append({name: ms / runs for name, ms in sorted(profiler.times.items(), key=lambda layer: -layer[1])})
+    return found
 
 
-def _bind(context: Any, sidecar: EngineSidecar, device: Device) -> list[Buffer]:
+def _bind(context: Any, sidecar: EngineSidecar, profile: Mapping[str, list[int]], device: Device) -> list[Buffer]:
     """Gives every input zeros at its usual length, and every output room; the buffers live as long as the list."""
-    usual = {name: lengths[1] for name, lengths in sidecar.profile.items()}
+    usual = {name: lengths[1] for name, lengths in profile.items()}
     buffers = []
     for spec in specs(sidecar.inputs):
         zeros = np.zeros([usual[d] if isinstance(d, str) else d for d in spec.shape], spec.dtype)

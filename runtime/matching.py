@@ -1,18 +1,18 @@
-"""The matcher over any number of pairs, in batches cropped to the lengths that they need."""
+"""The matcher over any number of pairs: those that fit one static size run together, at that size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jsf.data.lengths import crop_length
+from jsf.data.lengths import needed_steps
 from jsf.data.progress import track
 from jsf.runtime.backends.base import Arrays, Graph
+from jsf.runtime.buckets import lattice, pairs_at_once, smallest_buckets
 
-JOINT_BYTES = 64 << 20
-"""Size of a batch's joint tensor [P, N, M, J] in float32; a handful of such tensors live at a time."""
+Index = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,50 @@ class Encoded:
     lengths: npt.NDArray[np.int32]
     left_padded: bool = False
     blanks: npt.NDArray[np.int32] | None = None
+    _kept: dict[int, npt.NDArray[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.lengths)
+
+    @property
+    def needed(self) -> Index:
+        """[B], the steps of each that its exact score needs; a blank is read itself, be it the last word."""
+        needed = needed_steps(self.lengths, self.left_padded)
+        return needed if self.blanks is None else np.maximum(needed, self.blanks + 1)
+
+    def cropped(self, steps: int) -> "Encoded":
+        """All of them at [B, steps, J]: the same array every time, so that a backend can keep it on its device."""
+        if steps == self.values.shape[1]:
+            return self
+        if steps not in self._kept:
+            self._kept[steps] = np.ascontiguousarray(self.values[:, self._at(steps)])
+            self._kept[steps].flags.writeable = False
+        return replace(self, values=self._kept[steps])
+
+    def members(self, index: Index, steps: int) -> tuple["Encoded", Index]:
+        """Those that `index` names, each once, at [U, steps, J], and the index into them."""
+        rows, index = np.unique(index, return_inverse=True)
+        blanks = None if self.blanks is None else self.blanks[rows]
+        return replace(
+            self, values=self.values[rows, self._at(steps)], lengths=self.lengths[rows], blanks=blanks
+        ), index
+
+    def _at(self, steps: int) -> slice:
+        return slice(-steps, None) if self.left_padded else slice(steps)
 
 
 def match(
     matcher: Graph,
     videos: Encoded,
     sentences: Encoded,
-    video_index: npt.NDArray[np.integer[Any]],
-    sentence_index: npt.NDArray[np.integer[Any]],
+    video_index: Index,
+    sentence_index: Index,
 ) -> npt.NDArray[np.float32]:
     """Scores pair p = (video_index[p], sentence_index[p]), with a progress bar: [P] float32, or [P, |V|] of words.
 
-    A symbolic matcher gets pairs of similar lengths together, and of each only the steps that they need. A static one
-    gets the whole collection every time where its `limits` allow, so that a backend can keep it on its device.
+    A symbolic matcher gets the pairs of a bucket together, at exactly the bucket's size. One whose `limits` allow gets
+    the whole collection every time, so that a backend can keep it on its device.
     """
     order, outputs = [], []
     for rows, inputs in batches(matcher, videos, sentences, video_index, sentence_index):
@@ -62,28 +89,18 @@ def batches(
     matcher: Graph,
     videos: Encoded,
     sentences: Encoded,
-    video_index: npt.NDArray[np.integer[Any]],
-    sentence_index: npt.NDArray[np.integer[Any]],
+    video_index: Index,
+    sentence_index: Index,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Arrays]]:
     """What `match` runs: which pairs are in a batch, and the matcher's inputs, with a progress bar."""
-    symbolic = isinstance(matcher.inputs[0].shape[1], str)
-    whole = not symbolic and len(videos) <= matcher.limits.get("V", 0) and len(sentences) <= matcher.limits.get("S", 0)
-    order = np.lexsort((sentences.lengths[sentence_index], videos.lengths[video_index]))
-    cells = (
-        crop_length(videos.lengths, videos.left_padded) * crop_length(sentences.lengths)
-        if symbolic
-        else videos.values.shape[1] * sentences.values.shape[1]
-    )
-    fitting = JOINT_BYTES // (cells * videos.values.shape[2] * 4)
-    batch = max(1, matcher.limits.get("P", fitting))
-    starts = range(0, len(order), batch)
-    for start in track(starts, "matching", len(starts)):
-        rows = order[start : start + batch]
+    whole = len(videos) <= matcher.limits.get("V", 0) and len(sentences) <= matcher.limits.get("S", 0)
+    planned = list(_plan(matcher, videos, sentences, video_index, sentence_index))
+    for (frames, words), rows in track(planned, "matching", len(planned)):
         v, s = video_index[rows], sentence_index[rows]
-        some_videos, some_sentences = videos, sentences
-        if not whole:
-            some_videos, v = _members(videos, v, symbolic)
-            some_sentences, s = _members(sentences, s, symbolic)
+        if whole:
+            some_videos, some_sentences = videos.cropped(frames), sentences.cropped(words)
+        else:
+            (some_videos, v), (some_sentences, s) = videos.members(v, frames), sentences.members(s, words)
         inputs = {
             "videos": some_videos.values,
             "video_lengths": some_videos.lengths,
@@ -97,16 +114,22 @@ def batches(
         yield rows, inputs
 
 
-def _members(
-    encoded: Encoded, index: npt.NDArray[np.integer[Any]], cropped: bool
-) -> tuple[Encoded, npt.NDArray[np.integer[Any]]]:
-    """The members that `index` names, each once, and the index into those."""
-    rows, index = np.unique(index, return_inverse=True)
-    lengths = encoded.lengths[rows]
-    steps = crop_length(lengths, encoded.left_padded) if cropped else encoded.values.shape[1]
-    values = encoded.values[rows, -steps:] if encoded.left_padded else encoded.values[rows, :steps]
-    return replace(encoded, values=values, lengths=lengths, blanks=_rows(encoded.blanks, rows)), index
-
-
-def _rows(values: npt.NDArray[np.int32] | None, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int32] | None:
-    return None if values is None else values[rows]
+def _plan(
+    matcher: Graph,
+    videos: Encoded,
+    sentences: Encoded,
+    video_index: Index,
+    sentence_index: Index,
+) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.intp]]]:
+    """The (frames, words) of each batch and its pairs: bucket by bucket, the pairs of a video together."""
+    (_, steps, width), (_, words, _) = videos.values.shape, sentences.values.shape
+    sizes, chosen = [(steps, words)], np.zeros(len(video_index), np.intp)
+    if isinstance(matcher.inputs[0].shape[1], str):
+        sizes = list(matcher.buckets) or lattice(videos.left_padded)
+        chosen = smallest_buckets(videos.needed[video_index], sentences.needed[sentence_index], sizes)
+    order = np.lexsort((sentence_index, video_index, chosen))
+    for bucket, first, count in zip(*np.unique(chosen[order], return_index=True, return_counts=True), strict=True):
+        (frames, words), rows = sizes[bucket], order[first : first + count]
+        at_once = matcher.limits.get("P", pairs_at_once(frames, words, width))
+        for start in range(0, count, at_once):
+            yield (frames, words), rows[start : start + at_once]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jsf.runtime.backends.openvino import without_telemetry
 from jsf.runtime.backends.sidecar import MODULES, numbers, this_platform
 from jsf.runtime.host import Finding, Host
 
@@ -66,6 +67,8 @@ def onnxruntimes(host: Host) -> list[Finding]:
     if not host.find("onnxruntime"):
         if any(host.find(module) for module in MODULES.values()):
             return [Finding("ONNX Runtime", "ok", "not installed: engines alone can score")]
+        if host.find("openvino"):
+            return [Finding("ONNX Runtime", "ok", "not installed: --device openvino can score")]
         return [Finding("ONNX Runtime", "error", "not installed: nothing here can score", "pip install '.[cpu]'")]
     name = installed[0] if installed else "onnxruntime"
     try:
@@ -82,7 +85,8 @@ def openvino(host: Host) -> list[Finding]:
     if not (version := host.version("openvino")):
         return []
     try:
-        devices = ", ".join(host.load("openvino").Core().available_devices)
+        with without_telemetry():
+            devices = ", ".join(host.load("openvino").Core().available_devices)
     except Exception as error:
         return [Finding("OpenVINO", "error", f"{version} does not load: {error}", "pip install --upgrade openvino")]
     return [Finding("OpenVINO", "ok", f"{version} on {devices or 'no device'}")]

@@ -9,9 +9,9 @@ from jsf.data.captions import Caption, read_captions
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.data.progress import track
-from jsf.data.sequence import FeatureSequence
 from jsf.data.store import FeatureStore
 from jsf.runtime.embedder import Embedder
+from jsf.runtime.features import Stored
 from jsf.runtime.scorer import Scorer
 
 CHUNK = 512
@@ -35,6 +35,7 @@ def score_table(scorer: Scorer | Embedder, table: Path, store: FeatureStore, out
     """
     rows = read_captions(table)
     _check(rows, scorer, store)
+    videos = {row.video_id: Stored(store, row.video_id) for row in rows}
     if out.is_dir():
         raise JsfError(f"{out} is a folder.", "Name a file: -o scores.csv")
     partial = out.with_name(f".{out.name}.{_mark(scorer, table, store)}.partial")
@@ -48,7 +49,6 @@ def score_table(scorer: Scorer | Embedder, table: Path, store: FeatureStore, out
                 writer.writerow(HEADER)
             for start in track(starts, "scoring", len(starts)):
                 chunk = rows[start : start + CHUNK]
-                videos = {row.video_id: scorer.features(_video(store, row.video_id)) for row in chunk}
                 scores = scorer.score_pairs([(videos[row.video_id], row.sentence) for row in chunk])
                 for row, score in zip(chunk, scores, strict=True):
                     writer.writerow((row.video_id, row.sentence, f"{score:.7g}"))
@@ -68,10 +68,6 @@ def _check(rows: list[Caption], scorer: Scorer | Embedder, store: FeatureStore) 
         if row.video_id not in known:
             raise JsfError(f"line {line} of the table names '{row.video_id}', which {store.path} does not hold.")
         scorer.bundle.vocabulary.encode(row.sentence)
-
-
-def _video(store: FeatureStore, video_id: str) -> FeatureSequence:
-    return FeatureSequence(store.read(video_id), extractor=store.extractor, source=f"{store.path}#{video_id}")
 
 
 def _mark(scorer: Scorer | Embedder, table: Path, store: FeatureStore) -> str:

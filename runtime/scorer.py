@@ -1,6 +1,6 @@
 """The scorer: videos and sentences in, scores out, from a bundle and without PyTorch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jsf.data.ahead import ahead
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
 from jsf.data.sequence import pad, sample_steps
 from jsf.data.task_names import FILLS
-from jsf.runtime.backends.base import Graph
-from jsf.runtime.bundle import Bundle, default_bundle
-from jsf.runtime.features import Video, key, model_features
+from jsf.runtime.bundle import MATCHER, Bundle, default_bundle
+from jsf.runtime.features import Video, content, key, model_features
 from jsf.runtime.graphs import Graphs, load_graphs
+from jsf.runtime.kept import Kept
 from jsf.runtime.matching import Encoded, match
 
 ENCODE_BATCH = 32
+
+INPUTS = {"frame_encoder": ("features", "videos"), "word_encoder": ("words", "sentences")}
+"""Encoder -> its input beside the lengths, and what it encodes."""
 
 
 class Scorer:
@@ -35,7 +39,7 @@ class Scorer:
     def __init__(self, bundle: Bundle, graphs: Graphs) -> None:
         bundle.check_compares()
         self.bundle, self.task, self.vocabulary = bundle, bundle.manifest.task, bundle.vocabulary
-        self._graphs, self.description = graphs, graphs.description
+        self._graphs, self.description, self._kept = graphs, graphs.description, Kept()
         self.extractor, self.feature_width = bundle.manifest.extractor, bundle.manifest.feature_width
 
     @classmethod
@@ -93,7 +97,7 @@ class Scorer:
         encoded = self.encode_videos(videos), self.encode_sentences(distinct)
         shape = len(videos), len(distinct)
         pairs, inverse = np.unique(np.ravel_multi_index((rows, same[columns]), shape), return_inverse=True)
-        return match(self._graphs["matcher"], *encoded, *np.unravel_index(pairs, shape))[inverse]
+        return match(self._graphs[MATCHER], *encoded, *np.unravel_index(pairs, shape))[inverse]
 
     def score_matrix(self, videos: Sequence[Video], sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Scores of every video with every sentence: [V, S]. Sentences without a known word all score the same."""
@@ -103,7 +107,7 @@ class Scorer:
     def match_all(self, videos: Encoded, sentences: Encoded) -> npt.NDArray[np.float32]:
         """Scores of every encoded video with every encoded sentence: [V, S]."""
         rows, columns = np.divmod(np.arange(len(videos) * len(sentences)), len(sentences))
-        return match(self._graphs["matcher"], videos, sentences, rows, columns).reshape(len(videos), len(sentences))
+        return match(self._graphs[MATCHER], videos, sentences, rows, columns).reshape(len(videos), len(sentences))
 
     def score_words(
         self,
@@ -123,9 +127,9 @@ class Scorer:
                 f"Train one that does: jsf train --task {FILLS} ...",
             )
         words, lengths, blanks = self.vocabulary.encode_blanks(sentences)
-        batches = ((words[i], lengths[i]) for i in _slices(len(words), "encoding sentences"))
-        encoded = replace(self._encode(self._graphs["word_encoder"], "words", batches), blanks=blanks)
-        return match(self._graphs["matcher"], self.encode_videos(videos), encoded, rows, columns)
+        encoded = self._encode("word_encoder", sentences, lambda places: (words[places], lengths[places]))
+        encoded = replace(encoded, blanks=blanks)
+        return match(self._graphs[MATCHER], self.encode_videos(videos), encoded, rows, columns)
 
     def fill(self, video: Video, sentence: str, top: int = 5) -> list[tuple[str, float]]:
         """The most probable words for the sentence's blank `_____`, with their probabilities.
@@ -137,15 +141,18 @@ class Scorer:
         return self.vocabulary.most_probable(self.score_words([video], [sentence], first, first)[0], top)
 
     def encode_videos(self, videos: Sequence[Video]) -> Encoded:
-        """Encodes videos, read a batch at a time.
+        """Encodes videos, read a batch at a time; one that was encoded before is not read again.
 
         Raises:
             JsfError: the features are invalid, of another width, or of another extractor than the model was trained on.
         """
         left = self.bundle.manifest.left_padded
-        parts = (videos[i] for i in _slices(len(videos), "encoding videos"))
-        batches = (pad([self.features(video) for video in part], left=left) for part in parts)
-        return replace(self._encode(self._graphs["frame_encoder"], "features", batches), left_padded=left)
+        encoded = self._encode(
+            "frame_encoder",
+            [content(video) for video in videos],
+            lambda places: pad([self.features(videos[place]) for place in places], left=left),
+        )
+        return replace(encoded, left_padded=left)
 
     def encode_sentences(self, sentences: Sequence[str]) -> Encoded:
         """Encodes sentences; unknown words are dropped.
@@ -158,8 +165,8 @@ class Scorer:
                 f"{self.bundle.root} is a model for {FILLS}: it scores words, not sentences.",
                 'Ask it for a word: jsf fill VIDEO "He shuts the _____"',
             )
-        parts = (sentences[i] for i in _slices(len(sentences), "encoding sentences"))
-        return self._encode(self._graphs["word_encoder"], "words", map(self.vocabulary.encode_batch, parts))
+        encode = self.vocabulary.encode_batch
+        return self._encode("word_encoder", sentences, lambda places: encode([sentences[place] for place in places]))
 
     def features(self, video: Video) -> npt.NDArray[Any]:
         """A video's features [T, D], T <= 40: many long videos would fill the memory; raises as `model_features`."""
@@ -167,20 +174,25 @@ class Scorer:
         features = model_features(video, manifest.extractor, manifest.feature_width)
         return features[sample_steps(len(features))]
 
-    def _encode(self, encoder: Graph, name: str, batches: Iterator[tuple[Any, npt.NDArray[np.int32]]]) -> Encoded:
-        values, lengths = [], []
-        for batch, batch_lengths in batches:
-            outputs = encoder.run({name: batch, "lengths": batch_lengths})
-            values.append(outputs[encoder.outputs[0].name])
-            lengths.append(batch_lengths)
-        if not values:
+    def _encode(
+        self,
+        name: str,
+        keys: Sequence[Hashable],
+        read: Callable[[list[int]], tuple[npt.NDArray[Any], npt.NDArray[np.int32]]],
+    ) -> Encoded:
+        """Encodes those of `keys` that are not kept; `read` has a batch of inputs and lengths for some places."""
+        if not keys:
             raise JsfError("there is nothing to score: no video or no sentence was given.")
-        encoded = Encoded(np.concatenate(values), np.concatenate(lengths))
-        encoded.values.flags.writeable = False  # a backend may keep on its device what cannot change
-        return encoded
+        encoder, (source, what) = self._graphs[name], INPUTS[name]
 
+        def encode(places: list[int]) -> tuple[npt.NDArray[Any], ...]:
+            parts = [places[start : start + ENCODE_BATCH] for start in range(0, len(places), ENCODE_BATCH)]
+            values, all_lengths = [], []
+            for batch, lengths in track(ahead(read(part) for part in parts), f"encoding {what}", len(parts)):
+                values.append(encoder.run({source: batch, "lengths": lengths})[encoder.outputs[0].name])
+                all_lengths.append(lengths)
+            return np.concatenate(values), np.concatenate(all_lengths)
 
-def _slices(count: int, label: str) -> Iterator[slice]:
-    starts = range(0, count, ENCODE_BATCH)
-    for start in track(starts, label, len(starts)):
-        yield slice(start, start + ENCODE_BATCH)
+        values, lengths = self._kept.rows([(name, key) for key in keys], encode)
+        values.flags.writeable = False  # a backend may keep on its device what cannot change
+        return Encoded(values, lengths)

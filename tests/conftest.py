@@ -1,6 +1,7 @@
 """Models and bundles that the tests share: tiny, with weights whose scores differ well beyond rounding."""
 
 import functools
+import importlib.util
 import json
 import shutil
 import zlib
@@ -129,6 +130,20 @@ def tiny_bundle(tiny_checkpoint, tmp_path_factory) -> Path:
     from jsf.models.checkpoint import Checkpoint
 
     return export_bundle(Checkpoint.load(tiny_checkpoint), tmp_path_factory.mktemp("bundles") / "tiny").root
+
+
+@pytest.fixture(scope="session")
+def reduced_bundle(tiny_bundle, tmp_path_factory) -> Path:
+    """The tiny bundle with graphs of all precisions; treat it as read-only."""
+    from jsf.runtime.bundle import Bundle
+
+    spec = importlib.util.spec_from_file_location("reduced_graphs", Path(__file__).with_name("reduced_graphs.py"))
+    graphs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(graphs)
+    root = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("reduced") / "bundle"))
+    for precision in ("fp16", "int8"):
+        graphs.add_graphs(Bundle.open(root), precision)
+    return root
 
 
 @pytest.fixture

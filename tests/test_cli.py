@@ -565,6 +565,11 @@ REFUSALS = {
         "no device 'cuda' here",
         "",
     ),
+    "a checkpoint on OpenVINO": (
+        "evaluate --features features.h5 --captions captions.csv --ckpt best.pt --device openvino",
+        "no device 'openvino' here",
+        "",
+    ),
     "a checkpoint in fp16": (
         "evaluate --features features.h5 --captions captions.csv --ckpt best.pt --precision fp16",
         "scored in fp32, not fp16",
@@ -666,6 +671,7 @@ TRAIN = "train --features features.h5 --captions captions.csv --val-features fea
     [
         ("onnxruntime", "cpu", "score v0.npz red"),
         ("onnxruntime", "gpu", "score v0.npz red --device cuda"),
+        ("openvino", "openvino", "score v0.npz red --device openvino"),
         ("h5py", "extract", "score features.h5#v0 red"),
         ("torch", "train", f"{EVALUATE} --ckpt best.pt"),
         ("torch", "train", f"{TRAIN} -o run"),

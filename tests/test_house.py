@@ -32,6 +32,8 @@ NEED_TORCH = (
     "jsf.export.graphs",
     "jsf.export.hse_graphs",
     "jsf.export.parity",
+    "jsf.export.fused",
+    "jsf.export.torch_matcher",
     "jsf.export.tracing",
     "jsf.extraction.backbone",
     "jsf.demo.control",

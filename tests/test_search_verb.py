@@ -10,6 +10,7 @@ import pytest
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
 from jsf.data.vocabulary import Vocabulary
+from jsf.runtime.index import growing
 from jsf.runtime.index.models import Models
 from jsf.verbs.index import find_sources, show_index
 from jsf.verbs.search import show_search
@@ -118,7 +119,7 @@ def test_a_search_shows_the_ranking_and_what_the_first_stage_finds(search, folde
     text, notes = capsys.readouterr()
     assert '"a red circle zebra"' in text and sum(name in text for name in NAMES) == 3
     assert "are left out: zebra" in notes
-    assert "4 videos by pooled jsfusion; the first 4 ranked by jsfusion" in notes
+    assert "4 videos by pooled jsfusion, exact product; the first 4 ranked by jsfusion" in notes
     assert "of the first stage: " in notes and "among the first 1 (2 captions, 4 videos)" in notes
     search("a red circle", json=True)
     found = json.loads(capsys.readouterr().out)
@@ -138,7 +139,7 @@ def test_texts_are_ranked_for_a_video(search, folder, tmp_path, capsys):
     assert found["among"] == 3 and "recall" not in found
     search(video=str(folder / "two.npz"), texts=texts)
     text, notes = capsys.readouterr()
-    assert "two.npz" in text and "blue square" in text and "3 texts by pooled jsfusion" in notes
+    assert "two.npz" in text and "blue square" in text and "3 texts by pooled jsfusion, exact product" in notes
     texts.write_text("\n \n")
     with pytest.raises(JsfError, match="has no sentences"):
         search(video=str(folder / "two.npz"), texts=texts)
@@ -173,9 +174,35 @@ def test_with_an_embedding_alone_there_is_no_second_stage(golden_weights, folder
     assert "first stage: fse; no second stage" in capsys.readouterr().err
     show_search("a red circle", None, None, out, 2, 100, None, None, "cpu", "auto", json=False)
     notes = capsys.readouterr().err
-    assert "4 videos by fse; no second stage" in notes and "not measured (jsf index --captions" in notes
+    assert "4 videos by fse, exact product; no second stage" in notes and "not measured (jsf index --captions" in notes
     assert not list(out.rglob("frames.npy"))
     show_search("a red circle", None, None, out, 2, 100, None, None, "cpu", "auto", json=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["second_stage"], found["reranked"], found["recall"], len(found["hits"])) == (None, 0, None, 2)
     assert all(hit["score"] == hit["cosine"] for hit in found["hits"])
+
+
+def test_a_large_index_is_linked_and_a_search_says_so(folder, captions, tiny_bundle, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(growing, "MANY", 3)
+    out = tmp_path / "index"
+    show_index([folder], out, tiny_bundle, None, captions, "cpu", "auto", json=False)
+    method = "HNSW over 4 (finds 100.0% of the exact product's first 100, measured with 3 captions)"
+    assert f"first stage: {method}" in capsys.readouterr().err
+    show_search("a red circle", None, None, out, 2, 3, None, None, "cpu", "auto", json=False)
+    assert f"4 videos by pooled jsfusion, {method}; the first 3 ranked by jsfusion" in capsys.readouterr().err
+    show_search("a red circle", None, None, out, 2, 3, None, None, "cpu", "auto", json=True)
+    graph = json.loads(capsys.readouterr().out)["graph"]
+    assert graph.pop("backend").startswith("faiss ")
+    assert graph == {"videos": 4, "breadth": 100, "agreement": 1.0, "queries": "3 captions"}
+
+
+def test_a_large_index_is_compared_where_faiss_is_absent(folder, tiny_bundle, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(growing, "MANY", 3)
+    monkeypatch.setattr("jsf.verbs.recall.MANY", 3)
+    for module in ("jsf.verbs.index", "jsf.verbs.recall"):
+        monkeypatch.setattr(f"{module}.has_faiss", lambda: False)
+    out = tmp_path / "index"
+    show_index([folder], out, tiny_bundle, None, None, "cpu", "auto", json=False)
+    assert "first stage: exact product (with pip install '.[search]', `jsf index`" in capsys.readouterr().err
+    assert not (out / "graphs").exists()

@@ -1,7 +1,7 @@
 """What every backend offers: a loaded graph that maps named arrays to named arrays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,8 @@ class Graph(ABC):
     outputs: tuple[TensorSpec, ...]
     limits: Mapping[str, int] = MappingProxyType({})
     """Symbolic length -> the greatest that it can have; a length that is not named has no limit."""
+    buckets: Sequence[tuple[int, int]] = ()
+    """The (frames, words) that a matcher with symbolic ones runs at; empty where it runs at any."""
     description: str
     """What runs where, as printed to the user: "onnxruntime 1.32.0 on cpu, fp32"."""
 

@@ -1,35 +1,38 @@
-"""Execution contexts of an engine, one per batch shape, and the CUDA graph that repeats a run of each."""
+"""Execution contexts of an engine's profiles, one per batch shape, and the CUDA graph that repeats a run of each."""
 
 from collections.abc import Callable
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.runtime.backends.device import Device
+from jsf.runtime.backends.device import Buffer, Device
 
 KEPT = 4
-"""Batch shapes with a context of their own: the full batch and what is left over, of two collections."""
+"""Batch shapes of a profile with a context of their own: the full batch and what is left over, of two collections."""
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 """Each input's name and shape."""
 
 
 class Contexts:
-    """The contexts of one engine; the least recently used one is given to a new batch shape.
+    """The contexts of one profile; the least recently used one is given to a new batch shape.
 
-    NVIDIA documents that a context must not change while a CUDA graph of it is in use, so each shape has its own. All
-    run in one stream, one after the other, and share the memory for what lies between inputs and outputs.
+    NVIDIA documents that a context must not change while a CUDA graph of it is in use, so each shape has its own, made
+    when it is first needed. All run in one stream, one after the other, and share the memory for what lies between
+    inputs and outputs.
 
-    Raises:
-        JsfError: there is no memory for it.
+    Args:
+        trt: the module tensorrt or tensorrt_rtx.
+        engine: the engine; profile: the number of its profile.
+        device: the stream to run on.
+        memory: as much as the largest of the engine's profiles needs.
     """
 
-    def __init__(self, trt: Any, engine: Any, device: Device) -> None:
-        self._trt, self._engine, self._device = trt, engine, device
+    def __init__(self, trt: Any, engine: Any, profile: int, device: Device, memory: Buffer) -> None:
+        self._trt, self._engine, self._profile = trt, engine, profile
+        self._device, self._memory = device, memory
         # TensorRT-RTX keeps CUDA graphs by itself, once it has compiled the kernels for a shape, in one context.
         self._by_itself = hasattr(trt, "CudaGraphStrategy")
-        self._memory = None if self._by_itself else device.allocate(max(1, engine.device_memory_size_v2))
         self._kept: dict[Shapes, Batch] = {}
-        self._spare = [self._create()]
 
     def at(self, shapes: Shapes) -> "Batch":
         """The context for inputs of these shapes, which stays theirs until KEPT others have been used.
@@ -42,23 +45,23 @@ class Contexts:
         return batch
 
     def _free(self) -> Any:
-        if self._spare:
-            return self._spare.pop()
         if len(self._kept) < (1 if self._by_itself else KEPT):
             return self._create()
         return self._kept.pop(next(iter(self._kept))).context
 
     def _create(self) -> Any:
-        if self._memory is None:
+        how = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self._by_itself:
             settings = self._engine.create_runtime_config()
             settings.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            context = self._engine.create_execution_context(settings)
-        else:
-            context = self._engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            settings.set_execution_context_allocation_strategy(how)
+            how = settings
+        context = self._engine.create_execution_context(how)
         if context is None:
             raise JsfError("TensorRT made no execution context.", "Free memory on the GPU (see `nvidia-smi`).")
-        if self._memory is not None:
-            context.set_device_memory(self._memory.address, self._memory.nbytes)
+        if not context.set_optimization_profile_async(self._profile, self._device.stream):
+            raise JsfError(f"TensorRT refused the engine's profile {self._profile}.")
+        context.set_device_memory(self._memory.address, self._memory.nbytes)
         return context
 
 

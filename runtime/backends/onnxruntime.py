@@ -11,6 +11,9 @@ from jsf.runtime.backends.base import Arrays, Graph, TensorSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
+CRASHING = "MatmulTransposeFusion"
+"""ONNX Runtime 1.32 crashes in it, the whole process, where an FP16 graph transposes an activation before a product."""
+
 _TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
@@ -39,7 +42,9 @@ class OnnxRuntimeGraph(Graph):
         # Threads that spin between calls would take the cores from decoding and from other programs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(path, options, providers=[PROVIDERS[device]])
+            self._session = ort.InferenceSession(
+                path, options, providers=[PROVIDERS[device]], disabled_optimizers=[CRASHING]
+            )
         except Exception as error:  # ONNX Runtime raises its own classes, which have no common base
             raise JsfError(f"{path} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
         _check_running(self._session.get_providers(), device)

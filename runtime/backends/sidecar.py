@@ -2,7 +2,7 @@
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from jsf.data.files import read_json, sha256, write_json
 from jsf.runtime.backends.base import TensorSpec
 from jsf.runtime.backends.driver import Gpu, is_jetson
 
-SCHEMA = 2
+SCHEMA = 3
 REBUILD = "Build the engine again: jsf build-engine"
 LEAST_TENSORRT = "10.3"
 """The oldest that builds what these graphs ask for: JetPack 6's."""
@@ -50,8 +50,8 @@ class EngineSidecar:
         version_compatible: it runs on later versions of the same major one too, and carries code for the CPU.
         graph_sha256: of the ONNX file it was built from; engine_sha256: of the engine.
         inputs: name -> {"dtype": "float16", "shape": ["V", 40, 512]}; outputs: likewise.
-        profile: symbolic length -> [least, usual, greatest].
-        layers: type -> the number of layers that read or write it, as the builder reports them.
+        profiles: of each, symbolic length -> [least, usual, greatest]; it runs at lengths that lie within one of them.
+        layers: type -> the number of layers of all profiles that read or write it, as the builder reports them.
         types: layer with weights -> the type that it multiplies in; those that the builder names.
         built: the tools and the device that built it.
     """
@@ -68,7 +68,7 @@ class EngineSidecar:
     engine_sha256: str
     inputs: dict[str, dict[str, Any]]
     outputs: dict[str, dict[str, Any]]
-    profile: dict[str, list[int]]
+    profiles: list[dict[str, list[int]]]
     layers: dict[str, int]
     types: dict[str, str]
     built: dict[str, str]
@@ -172,6 +172,13 @@ def specs(tensors: Mapping[str, Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, np.dtype(t["dtype"]), tuple(t["shape"])) for name, t in tensors.items())
 
 
+def buckets(profiles: Sequence[Mapping[str, Sequence[int]]]) -> list[tuple[int, int]]:
+    """The (frames, words) of each of a matcher's profiles; none of another graph's."""
+    return [
+        (profile["frames"][-1], profile["words"][-1]) for profile in profiles if {"frames", "words"} <= set(profile)
+    ]
+
+
 def numbers(version: str) -> tuple[int, ...]:
     """The numbers of a version or of a compute capability, in order: "10.3.0" -> (10, 3, 0)."""
     return tuple(int(number) for number in re.findall(r"\d+", version))
@@ -181,11 +188,11 @@ def _check_tensors(path: Path, sidecar: EngineSidecar) -> None:
     try:
         specs(sidecar.outputs)
         named = {length for spec in specs(sidecar.inputs) for length in spec.shape if isinstance(length, str)}
-        missing = named - {name for name, (_, _, _) in sidecar.profile.items()}
-    except (KeyError, TypeError, ValueError) as error:
+        given = [{name for name, (_, _, _) in profile.items()} for profile in sidecar.profiles]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise JsfError(f"{path}: its tensors are not described as they should be ({error}).", REBUILD) from error
-    if missing:
-        raise JsfError(f"{path}: 'profile' lacks {sorted(missing)}.", REBUILD)
+    if not given or any(names != named for names in given):
+        raise JsfError(f"{path}: each of 'profiles' must give {sorted(named)}, and there must be one.", REBUILD)
 
 
 def this_platform() -> str:

@@ -11,7 +11,15 @@ from jsf.runtime.backends.contexts import Contexts
 from jsf.runtime.backends.device import Device, open_device
 from jsf.runtime.backends.driver import require_gpu
 from jsf.runtime.backends.log import keeping_log
-from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, Machine, obstacle, specs, this_platform
+from jsf.runtime.backends.sidecar import (
+    MODULES,
+    EngineSidecar,
+    Machine,
+    buckets,
+    obstacle,
+    specs,
+    this_platform,
+)
 from jsf.runtime.bundle import Bundle
 
 
@@ -19,8 +27,9 @@ class TensorRTGraph(Graph):
     """An engine on the first GPU.
 
     A read-only array (`array.flags.writeable = False`) that is passed again is not copied again: that is how an encoded
-    gallery stays on the device. Arrays of any batch up to `limits` run; the caller splits larger ones. A batch shape
-    that comes again is replayed as a CUDA graph, but for TensorRT over `pycuda`, which has none.
+    gallery stays on the device. Arrays of any batch up to `limits` run; the caller splits larger ones. A matcher runs
+    at its `buckets`, each of which is a profile of the engine. A batch shape that comes again is replayed as a CUDA
+    graph, but for TensorRT over `pycuda`, which has none.
 
     Args:
         path: the .engine file; its sidecar is the .json beside it.
@@ -32,7 +41,7 @@ class TensorRTGraph(Graph):
     """
 
     limits: dict[str, int]
-    """Symbolic length -> its greatest value, such as {"V": 4096, "S": 4096, "P": 64} for the matcher."""
+    """Symbolic length -> its greatest value, such as {"B": 256} for an encoder."""
 
     def __init__(self, path: Path, graph_sha256: str, device: Device | None = None) -> None:
         self._path = path
@@ -45,7 +54,9 @@ class TensorRTGraph(Graph):
         self._device = device or open_device()
         self.inputs, self.outputs = specs(self._sidecar.inputs), specs(self._sidecar.outputs)
         self._load(trt)
-        self.limits = {name: greatest for name, (_, _, greatest) in self._sidecar.profile.items()}
+        profiles = self._sidecar.profiles
+        self.limits = {name: max(profile[name][-1] for profile in profiles) for name in profiles[0]}
+        self.buckets = buckets(profiles)
         self.description = f"{self._sidecar.backend} {self._sidecar.version} on {gpu.name}"
         self._buffers = Buffers(self._device)
 
@@ -60,16 +71,18 @@ class TensorRTGraph(Graph):
         if (found := _described(trt, engine)) != (expected := self._declared()):
             raise self._refused(f"it has the tensors {found}, its sidecar says {expected}")
         self._runtime = runtime  # TensorRT needs it as long as the engine
-        self._contexts = Contexts(trt, engine, self._device)
+        memory = self._device.allocate(max(1, engine.device_memory_size_v2))
+        numbers = range(len(self._sidecar.profiles))
+        self._contexts = [Contexts(trt, engine, number, self._device, memory) for number in numbers]
 
     def _run(self, arrays: Arrays) -> Arrays:
-        self._check_lengths(arrays)
+        contexts = self._contexts[self._profile(self._lengths(arrays))]
         with self._device.lock:  # contexts and buffers are those of one run at a time, and so is the stream
-            return self._execute(arrays)
+            return self._execute(contexts, arrays)
 
-    def _execute(self, arrays: Arrays) -> Arrays:
+    def _execute(self, contexts: Contexts, arrays: Arrays) -> Arrays:
         self._log.errors.clear()
-        batch = self._contexts.at(tuple((name, array.shape) for name, array in arrays.items()))
+        batch = contexts.at(tuple((name, array.shape) for name, array in arrays.items()))
         shapes = {spec.name: batch.output_shape(spec.name) for spec in self.outputs}
         addresses = {name: self._buffers.send(name, array) for name, array in arrays.items()}
         for spec in self.outputs:
@@ -80,16 +93,25 @@ class TensorRTGraph(Graph):
         self._device.synchronize()
         return {name: staged.copy() for name, staged in fetched.items()}  # the next run overwrites what is staged
 
-    def _check_lengths(self, arrays: Arrays) -> None:
+    def _lengths(self, arrays: Arrays) -> dict[str, int]:
+        """The symbolic lengths that the inputs have; raises JsfError where two inputs disagree."""
         found: dict[str, int] = {}
         for spec in self.inputs:
             for name, length in zip(spec.shape, arrays[spec.name].shape, strict=True):
                 if isinstance(name, str) and found.setdefault(name, length) != length:
                     raise JsfError(f"input '{spec.name}' has {name} = {length}, another input has {found[name]}.")
-        for name, length in found.items():
-            least, _, greatest = self._sidecar.profile[name]
-            if not least <= length <= greatest:
-                raise JsfError(f"{name} = {length} is outside this engine's {least} to {greatest}.", "Split the batch.")
+        return found
+
+    def _profile(self, found: dict[str, int]) -> int:
+        """The number of the profile that takes these lengths; raises JsfError where none does."""
+        profiles = self._sidecar.profiles
+        outside = [[name for name, n in found.items() if not p[name][0] <= n <= p[name][-1]] for p in profiles]
+        if [] in outside:
+            return outside.index([])
+        name = min(outside, key=len)[0]  # what is wrong with the profile that is nearest
+        ranges = [(p[name][0], p[name][-1]) for p in profiles]
+        taken = " or ".join(dict.fromkeys(f"{a} to {b}" if a < b else str(a) for a, b in ranges))
+        raise JsfError(f"{name} = {found[name]} is outside this engine's {taken}.", "Split the batch, or crop it.")
 
     def _declared(self) -> dict[str, Any]:
         tensors = (*self.inputs, *self.outputs)

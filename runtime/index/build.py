@@ -1,13 +1,14 @@
 """Building an index: videos are encoded and appended a segment at a time, so a killed run loses the last one alone."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from jsf.data.ahead import ahead
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
 from jsf.data.sequence import FeatureSequence
@@ -79,7 +80,7 @@ def _segments(
     models: Models, sources: Sequence[Source], failures: dict[str, JsfError]
 ) -> Iterator[tuple[list[Source], Encodings]]:
     """Encoded videos, as many as a segment has."""
-    reading = _read(models, sources, failures)
+    reading = ahead(_read(models, sources, failures), BATCH)
     members: list[Source] = []
     parts: list[Encodings] = []
     started = time.monotonic()
@@ -95,7 +96,7 @@ def _segments(
 
 def _read(
     models: Models, sources: Sequence[Source], failures: dict[str, JsfError]
-) -> Iterator[tuple[Source, FeatureSequence]]:
+) -> Generator[tuple[Source, FeatureSequence], None, None]:
     for source in track(sources, "indexing", len(sources)):
         try:
             video = source.read()

@@ -1,4 +1,4 @@
-"""Files of a segment, read and checked: their size before memory is allocated, and their SHA-256."""
+"""Files of an index, read and checked: their size before memory is allocated, and their SHA-256."""
 
 import hashlib
 import io
@@ -9,53 +9,49 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
-from jsf.runtime.index.contents import INDEX_AGAIN, SegmentRecord
-
-FOLDER = "segments"
+from jsf.runtime.index.records import INDEX_AGAIN
 
 _HEADER = 4096
 """More than an .npy file's header has, in bytes."""
 
 
-def read_array(index: Path, segment: SegmentRecord, name: str, dtype: type, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """An array [V, *shape] of a segment.
+def read_array(path: Path, digest: str | None, dtype: type, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """An array of an index; `digest` is the SHA-256 that its file must have.
 
     Raises:
         JsfError: the file is missing, was changed, or has another shape or type.
     """
-    expected = (segment.videos, *shape)
-    data = read_bytes(index, segment, name, int(np.prod(expected)) * np.dtype(dtype).itemsize + _HEADER)
+    data = read_bytes(path, digest, int(np.prod(shape)) * np.dtype(dtype).itemsize + _HEADER)
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise damaged(index, segment, name) from error
-    if not isinstance(array, np.ndarray) or array.shape != expected or array.dtype != dtype:
-        raise damaged(index, segment, name)
+        raise damaged(path) from error
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+        raise damaged(path)
     return array
 
 
-def read_bytes(index: Path, segment: SegmentRecord, name: str, most: int) -> bytes:
-    """A file of a segment, of at most so many bytes, whose content is the one that the index names.
+def read_bytes(path: Path, digest: str | None, most: int) -> bytes:
+    """A file of an index, of at most so many bytes; `digest` is the SHA-256 that it must have.
 
     Raises:
         JsfError: the file is missing, or was changed.
     """
-    path = index / FOLDER / segment.name / name
     if not path.is_file():
         raise missing(path)
     if path.stat().st_size > most:
-        raise damaged(index, segment, name)
+        raise damaged(path)
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != segment.hashes.get(name):
-        raise damaged(index, segment, name)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise damaged(path)
     return data
 
 
 def missing(path: Path) -> JsfError:
-    """What is raised where a file of a segment is not there."""
+    """What is raised where a file of an index is not there."""
     return JsfError(f"{path} is missing.", INDEX_AGAIN)
 
 
-def damaged(index: Path, segment: SegmentRecord, name: str) -> JsfError:
-    """What is raised where a file of a segment is not what was written."""
-    return JsfError(f"{index / FOLDER / segment.name / name} was changed since it was written.", INDEX_AGAIN)
+def damaged(path: Path) -> JsfError:
+    """What is raised where a file of an index is not what was written."""
+    return JsfError(f"{path} was changed since it was written.", INDEX_AGAIN)

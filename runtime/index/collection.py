@@ -9,7 +9,10 @@ import numpy.typing as npt
 from jsf.data.errors import JsfError
 from jsf.data.progress import track
 from jsf.data.sequence import MAX_STEPS
-from jsf.runtime.index.contents import INDEX_AGAIN, Contents
+from jsf.runtime.index.contents import Contents
+from jsf.runtime.index.first_stage import Nearest, nearest
+from jsf.runtime.index.graph import Hnsw, has_faiss, view
+from jsf.runtime.index.records import INDEX_AGAIN
 from jsf.runtime.index.segment import DIGEST, Members, check_size, read_frames, read_members
 
 
@@ -24,6 +27,7 @@ class Collection:
         embeddings: [V, E] float32, of unit length.
         lengths: [V] int32, the valid frames of each; None where there is no second stage.
         digests: [V, 32] uint8, the SHA-256 of each video's frames; None likewise.
+        graph: over the first of the embeddings; None where all are compared.
     """
 
     folder: Path
@@ -33,6 +37,7 @@ class Collection:
     embeddings: npt.NDArray[np.float32]
     lengths: npt.NDArray[np.int32] | None
     digests: npt.NDArray[np.uint8] | None
+    graph: Hnsw | None
 
     @classmethod
     def open(cls, folder: Path) -> "Collection":
@@ -47,14 +52,16 @@ class Collection:
         for segment in contents.segments:
             check_size(folder, segment, contents.width)
         matcher, videos = contents.matcher, contents.videos
+        embeddings = np.empty((videos, contents.width), np.float32)
         found = cls(
             folder,
             contents,
             ids=[],
             sources=[],
-            embeddings=np.empty((videos, contents.width), np.float32),
+            embeddings=embeddings,
             lengths=np.empty(videos, np.int32) if matcher else None,
             digests=np.empty((videos, DIGEST), np.uint8) if matcher else None,
+            graph=_graph(folder, contents, embeddings),  # before the segments, which stay: a larger one replaces it
         )
         for segment in track(contents.segments, "opening the index", len(contents.segments)):
             found._take(read_members(folder, segment, contents.width, matcher is not None))
@@ -75,6 +82,10 @@ class Collection:
         """How many videos there are."""
         return len(self.ids)
 
+    def nearest(self, queries: npt.NDArray[np.float32], count: int) -> Nearest:
+        """The videos whose embeddings are nearest to queries' [Q, E], as the first stage finds them."""
+        return nearest(self.embeddings, queries, count, self.graph)
+
     def frames(self, rows: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int32]]:
         """The encoded frames [R, 40, J] of some videos, read from disk, and their lengths [R].
 
@@ -92,3 +103,9 @@ class Collection:
             inside = rows[own] - (ends[owner] - segment.videos)
             frames[own] = read_frames(self.folder, segment, inside, matcher.width, self.digests[rows[own]])
         return frames, self.lengths[rows]
+
+
+def _graph(folder: Path, contents: Contents, embeddings: npt.NDArray[np.float32]) -> Hnsw | None:
+    """The graph of an index, over embeddings that are still to be read; None where it has none that can be used."""
+    graph = contents.graph
+    return Hnsw.read(folder, graph, view(embeddings)) if graph and graph.good and has_faiss() else None

@@ -5,76 +5,25 @@ index/
   index.json         the bundles that made it, the recall of its first stage, and its segments in order, with SHA-256
   segments/<n>-<random>/
                      ids.json  embeddings.npy  (with a second stage: frames.npy  lengths.npy  digests.npy)
+  graphs/<videos>-<random>/
+                     levels.npy  links.npy     (of a large collection, where faiss was there)
 ```
 """
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
 
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, write_json
+from jsf.runtime.index.records import INDEX_AGAIN, BundleRecord, GraphRecord, Recall, SegmentRecord, optional, record
 
 SCHEMA = 1
 
-INDEX_AGAIN = "Index the videos again, into a new folder: jsf index PATHS -o NEW"
+MOST_BREADTH = 1 << 16
+"""Of a graph's walks: each takes memory by it."""
 
 _NAME = re.compile(r"\d+-[0-9a-f]{8}")
-
-Record = TypeVar("Record")
-
-
-@dataclass(frozen=True)
-class BundleRecord:
-    """A bundle that made an index.
-
-    Attributes:
-        model: "jsfusion", "hse" or "fse".
-        path: where it was; a relative path starts at the index.
-        width: of an embedding, or of an encoded frame (J).
-        hashes: SHA-256 of the vocabulary and of each FP32 graph, which reduced graphs are made of.
-    """
-
-    model: str
-    path: str
-    width: int
-    hashes: dict[str, str]
-
-
-@dataclass(frozen=True)
-class SegmentRecord:
-    """A segment, which never changes: its folder's name, how many videos it has, what ran, and file -> SHA-256."""
-
-    name: str
-    videos: int
-    backend: str
-    hashes: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Recall:
-    """How often the first stage finds the video that a caption describes.
-
-    Attributes:
-        table: the captions' file.
-        captions: how many were asked.
-        videos: how many the index held then.
-        found: K -> captions whose video was among the first K.
-    """
-
-    table: str
-    captions: int
-    videos: int
-    found: dict[str, int]
-
-    def shares(self) -> dict[int, float]:
-        """K -> recall at K, in order."""
-        return {k: self.found[str(k)] / self.captions for k in sorted(map(int, self.found))}
-
-    def at(self, most: int) -> tuple[int, float] | None:
-        """The greatest measured K up to `most`, and the recall there; None where there is none."""
-        return max(((k, share) for k, share in self.shares().items() if k <= most), default=None)
 
 
 @dataclass(frozen=True)
@@ -86,12 +35,14 @@ class Contents:
         matcher: the JSFusion of the second stage; None where there is none.
         segments: in the order of their videos.
         recall: of the first stage; None where it was not measured.
+        graph: of a large collection, for its first stage; None where all is compared.
     """
 
     embedding: BundleRecord | None
     matcher: BundleRecord | None
     segments: tuple[SegmentRecord, ...] = ()
     recall: Recall | None = None
+    graph: GraphRecord | None = None
 
     @property
     def videos(self) -> int:
@@ -121,12 +72,13 @@ class Contents:
         segments = value.get("segments")
         if not isinstance(segments, list):
             raise JsfError(f"{path}: 'segments' is {segments!r}, expected a list.", INDEX_AGAIN)
-        embedding, matcher = (_optional(BundleRecord, value.get(name), path) for name in ("embedding", "matcher"))
+        embedding, matcher = (optional(BundleRecord, value.get(name), path) for name in ("embedding", "matcher"))
         contents = cls(
             embedding,
             matcher,
-            tuple(_record(SegmentRecord, segment, path) for segment in segments),
-            _optional(Recall, value.get("recall"), path),
+            tuple(record(SegmentRecord, segment, path) for segment in segments),
+            optional(Recall, value.get("recall"), path),
+            optional(GraphRecord, value.get("graph"), path),
         )
         _check(contents, path)
         return contents
@@ -144,23 +96,12 @@ def _check(contents: Contents, path: Path) -> None:
     counted = contents.recall is None or (
         contents.recall.captions > 0 and all(k.isdigit() for k in contents.recall.found)
     )
-    if not (bundles and names and counted and all(size > 0 for size in sizes)):
+    graph = contents.graph
+    covers = graph is None or (
+        _NAME.fullmatch(graph.name)
+        and 0 < graph.videos <= contents.videos
+        and 0 < graph.breadth <= MOST_BREADTH
+        and 0 <= graph.agreement <= 1
+    )
+    if not (bundles and names and counted and covers and all(size > 0 for size in sizes)):
         raise JsfError(f"{path} does not describe an index.", INDEX_AGAIN)
-
-
-def _optional(kind: type[Record], value: Any, path: Path) -> Record | None:
-    return None if value is None else _record(kind, value, path)
-
-
-def _record(kind: type[Record], value: Any, path: Path) -> Record:
-    """A dataclass from a JSON object that has exactly its fields, of their types."""
-    types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(value, dict) or set(value) != set(types) or not all(_is(value[n], t) for n, t in types.items()):
-        raise JsfError(f"{path}: {str(value)[:80]} is not a {kind.__name__}.", INDEX_AGAIN)
-    return kind(**value)
-
-
-def _is(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is dict:
-        return type(value) is dict and all(type(each) is get_args(kind)[1] for each in value.values())
-    return type(value) is kind

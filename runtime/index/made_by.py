@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from jsf.data.errors import JsfError
-from jsf.runtime.index.contents import BundleRecord, Contents
+from jsf.runtime.index.contents import Contents
 from jsf.runtime.index.models import Models
+from jsf.runtime.index.records import BundleRecord
 
 
 def check_made_by(contents: Contents, models: Models, folder: Path) -> None:

@@ -12,7 +12,8 @@ from jsf.data.sequence import FeatureSequence
 from jsf.data.task_names import FILLS
 from jsf.runtime.bundle import Bundle
 from jsf.runtime.embedder import Embedder
-from jsf.runtime.index.contents import BundleRecord, Contents
+from jsf.runtime.index.contents import Contents
+from jsf.runtime.index.records import BundleRecord
 from jsf.runtime.index.segment import Encodings
 from jsf.runtime.load import load_scorer
 from jsf.runtime.matching import Encoded

@@ -8,10 +8,10 @@ import numpy as np
 
 from jsf.data.sequence import FeatureSequence
 from jsf.runtime.index.collection import Collection
-from jsf.runtime.index.contents import BundleRecord
 from jsf.runtime.index.first_stage import nearest
 from jsf.runtime.index.made_by import check_made_by
 from jsf.runtime.index.models import Models
+from jsf.runtime.index.records import BundleRecord
 from jsf.runtime.matching import Encoded
 
 
@@ -80,7 +80,7 @@ class Searcher:
         """
         matcher = self.models.matcher
         vector, words = self.models.encode_query(query)
-        found = nearest(self.collection.embeddings, vector, rerank if matcher else top)
+        found = self.collection.nearest(vector, rerank if matcher else top)
         rows, cosines = found[0][0], found[1][0]
         scores = cosines
         if matcher and words:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from jsf.data.files import replacing, sha256, write_json
 from jsf.data.sequence import MAX_STEPS
-from jsf.runtime.index.checked import FOLDER, damaged, missing, read_array, read_bytes
-from jsf.runtime.index.contents import SegmentRecord
+from jsf.runtime.index.checked import damaged, missing, read_array, read_bytes
+from jsf.runtime.index.records import SegmentRecord
+
+FOLDER = "segments"
 
 MAX_IDS = 1 << 28
 """The largest ids.json that is read, in bytes."""
@@ -80,14 +82,14 @@ def read_ids(index: Path, segment: SegmentRecord) -> tuple[list[str], list[str]]
     Raises:
         JsfError: the file is missing or damaged.
     """
-    data = read_bytes(index, segment, "ids.json", MAX_IDS)
+    path = index / FOLDER / segment.name / "ids.json"
     try:
-        value = json.loads(data)
+        value = json.loads(read_bytes(path, segment.hashes.get(path.name), MAX_IDS))
         ids, sources = list(map(str, value["ids"])), list(map(str, value["sources"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(index, segment, "ids.json") from error
+        raise damaged(path) from error
     if not len(ids) == len(sources) == segment.videos:
-        raise damaged(index, segment, "ids.json")
+        raise damaged(path)
     return ids, sources
 
 
@@ -97,7 +99,7 @@ def check_size(index: Path, segment: SegmentRecord, width: int) -> None:
     if not path.is_file():
         raise missing(path)
     if path.stat().st_size < segment.videos * width * np.dtype(np.float32).itemsize:
-        raise damaged(index, segment, path.name)
+        raise damaged(path)
 
 
 def read_members(index: Path, segment: SegmentRecord, width: int, second_stage: bool) -> Members:
@@ -108,15 +110,25 @@ def read_members(index: Path, segment: SegmentRecord, width: int, second_stage: 
     """
     arrays: list[Any] = [None, None]
     if second_stage:
-        arrays = [
-            read_array(index, segment, "lengths.npy", np.int32, ()),
-            read_array(index, segment, "digests.npy", np.uint8, (DIGEST,)),
-        ]
+        arrays = [_array(index, segment, "lengths", np.int32), _array(index, segment, "digests", np.uint8, DIGEST)]
         if arrays[0].min() < 1 or arrays[0].max() > MAX_STEPS:
-            raise damaged(index, segment, "lengths.npy")
-    return Members(
-        *read_ids(index, segment), read_array(index, segment, "embeddings.npy", np.float32, (width,)), *arrays
-    )
+            raise damaged(index / FOLDER / segment.name / "lengths.npy")
+    return Members(*read_ids(index, segment), read_embeddings(index, segment, width), *arrays)
+
+
+def read_embeddings(index: Path, segment: SegmentRecord, width: int) -> npt.NDArray[np.float32]:
+    """The embeddings [V, E] of a segment's videos.
+
+    Raises:
+        JsfError: the file is missing, was changed, or has another shape than the index says.
+    """
+    return _array(index, segment, "embeddings", np.float32, width)
+
+
+def _array(index: Path, segment: SegmentRecord, name: str, dtype: type, *shape: int) -> npt.NDArray[Any]:
+    """An array [V, *shape] of a segment."""
+    path = index / FOLDER / segment.name / f"{name}.npy"
+    return read_array(path, segment.hashes.get(path.name), dtype, (segment.videos, *shape))
 
 
 def read_frames(
@@ -140,13 +152,13 @@ def read_frames(
     except FileNotFoundError as error:
         raise missing(path) from error
     except (OSError, ValueError, EOFError) as error:
-        raise damaged(index, segment, path.name) from error
+        raise damaged(path) from error
     if frames.shape != (segment.videos, MAX_STEPS, width) or frames.dtype != np.float16:
-        raise damaged(index, segment, path.name)
+        raise damaged(path)
     found: npt.NDArray[np.float16] = np.asarray(frames[rows])
     for row, expected in zip(found, digests, strict=True):
         if (digest(row) != expected).any():
-            raise damaged(index, segment, path.name)
+            raise damaged(path)
     return found
 
 

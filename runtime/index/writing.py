@@ -8,8 +8,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from jsf.data.errors import JsfError
-from jsf.runtime.index.checked import FOLDER
 from jsf.runtime.index.contents import Contents
+from jsf.runtime.index.graph import GRAPHS
+from jsf.runtime.index.segment import FOLDER
 
 
 @contextmanager
@@ -35,9 +36,9 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def clean(folder: Path, contents: Contents) -> None:
-    """Removes what a killed run left: segments that `index.json` does not name, and temporary files."""
-    named = {segment.name for segment in contents.segments}
-    for path in (folder / FOLDER).glob("*"):
+    """Removes what `index.json` does not name: what a killed run left, and a graph that a larger one replaced."""
+    named = {segment.name for segment in contents.segments} | {contents.graph.name if contents.graph else ""}
+    for path in (*(folder / FOLDER).glob("*"), *(folder / GRAPHS).glob("*")):
         if path.name not in named:
             shutil.rmtree(path)
     for path in folder.glob(".index.*.json"):

@@ -19,7 +19,9 @@ app = typer.Typer(
 BundleOption = Annotated[
     Path | None, typer.Option(help="Bundle folder; default $JSF_BUNDLE or ./bundle.", show_default=False)
 ]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: an engine where there is a GPU, else the CPU.")]
+DeviceOption = Annotated[
+    str, typer.Option(help="cpu, openvino (the CPU too), cuda, or auto: an engine where there is a GPU, else cpu.")
+]
 PrecisionOption = Annotated[
     str, typer.Option(help="fp32, fp16, int8, or auto: fp32 on a CPU, the smallest built on a GPU.")
 ]
@@ -67,7 +69,7 @@ def extract(
         ),
     ],
     bundle: Annotated[Path | None, typer.Option(help="Use the extractor of this bundle.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the CPU.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, openvino (the CPU too), cuda, or auto: cpu.")] = "auto",
 ) -> None:
     """Turn video files into feature sequences."""
     from jsf.verbs.extract import show_extraction
@@ -277,6 +279,36 @@ def doctor(json: JsonOption = False) -> None:
     from jsf.verbs.doctor import show_findings
 
     show_findings(json)
+
+
+@app.command()
+def bench(
+    captions: Annotated[
+        Path | None, typer.Option(help="A table: pairs have the lengths of its sentences; default: usual captions.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Frames of every video.", min=1, max=40)] = 40,
+    ckpt: Annotated[
+        Path | None, typer.Option(help="The bundle's checkpoint: PyTorch runs it too, eager and compiled, at 40x40.")
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu (ONNX Runtime), openvino, cuda; several; default: all that are here."),
+    ] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="fp32, fp16 or int8; several; default: all that the bundle has.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of which medians are taken.", min=1)] = 5,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="All numbers as JSON: bench.json.", show_default=False)
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="A bar chart: bench.png.")] = None,
+    bundle: BundleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how fast a bundle runs here: every backend and precision in turn, beside peers and the floor."""
+    from jsf.verbs.bench import show_bench
+
+    show_bench(device or (), precision or (), captions, frames, ckpt, rounds, out, chart, bundle, json)
 
 
 @app.command()

@@ -121,12 +121,12 @@ def test_the_symbolic_matcher_gives_the_same_scores_cropped(bundle):
 
 
 def test_weights_that_are_no_numbers_are_refused_and_the_bundle_stays_as_it_was(untouched):
-    path = untouched.graph("fp32", "matcher")
+    path = untouched.graph("fp32", "matcher.buckets")
     model = onnx.load(path)
     weight = next(weight for weight in model.graph.initializer if len(weight.dims) == 4)
     weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, np.nan, np.float32), weight.name))
     onnx.save(model, path)
-    untouched.manifest.hashes["fp32"]["matcher"] = sha256(path)
+    untouched.manifest.hashes["fp32"]["matcher.buckets"] = sha256(path)
     write_manifest(untouched.root, untouched.manifest)
     with pytest.raises(JsfError, match="the FP32 scores are not finite"):
         add_fp16(untouched)

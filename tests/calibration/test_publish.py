@@ -218,7 +218,7 @@ def test_both_matchers_have_the_same_layers_in_int8(bundle, features):
     add_int8(bundle, table_of(bundle, features / "sound"), Choices(limits=LOOSE), quiet)
     read = [quantized(bundle.graph("int8", name)) for name in ("matcher", "matcher.buckets")]
     assert read[0] == read[1]
-    assert {"jst.d2", "jst.d3", "jst.d4", "chd.stages.0.convolution", "chd.stages.2.gate"} <= read[0]
+    assert {"jst.d2", "jst.d3", "jst.d4", "chd.stages.0.convolution", "chd.stages.2.gate.taps"} <= read[0]
     assert not any(name.startswith("head") for name in read[0])
     saved = json.loads((bundle.root / "calibration.json").read_text())
     assert set(saved["inputs"]["matcher.buckets"]) == read[0]

@@ -147,7 +147,7 @@ class TestNames:
 
     FRAMES = (*(f"context.convolutions.{i}" for i in range(3)), "d1")
     WORDS = ("context.lstm", "d1")
-    STAGES = tuple(f"chd.stages.{i}.{part}" for i in range(3) for part in ("convolution", "gate"))
+    STAGES = tuple(f"chd.stages.{i}.{part}" for i in range(3) for part in ("convolution", "gate.taps", "gate.sum"))
     MATCHER = ("jst.d2", "jst.w", "jst.d3", "jst.d4", *STAGES, "head.d5", "head.d6", "head.d7", "head.d8")
 
     @pytest.mark.parametrize(

@@ -18,13 +18,14 @@ from jsf.export.bundle import export_bundle
 from jsf.export.engine import build_engines, choose_backend
 from jsf.export.layer_types import built_types, count_types, inspected_layers, logged_layers
 from jsf.export.options import BuildOptions
+from jsf.export.profiles import BUCKETS
 from jsf.export.progress import cancelling
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.hse.config import HSEConfig
 from jsf.models.hse.hse import HSE
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.sidecar import EngineSidecar, Machine, this_platform
-from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
+from jsf.runtime.bundle import RUNNING, Bundle
 
 SPEC = importlib.util.spec_from_file_location("reduced_graphs", Path(__file__).parents[1] / "reduced_graphs.py")
 graphs = importlib.util.module_from_spec(SPEC)
@@ -86,21 +87,11 @@ def test_onnxruntime_can_be_asked_for(machine):
     assert choose_backend("onnxruntime").backend == "onnxruntime"
 
 
-@pytest.fixture(scope="module")
-def reduced(tiny_bundle, tmp_path_factory):
-    """The tiny bundle with graphs of all precisions; treat it as read-only."""
-    root = tmp_path_factory.mktemp("reduced") / "bundle"
-    shutil.copytree(tiny_bundle, root)
-    for precision in ("fp16", "int8"):
-        graphs.add_graphs(Bundle.open(root), precision)
-    return root
-
-
 @pytest.fixture
-def bundle(reduced, tmp_path, monkeypatch):
-    """A copy of `reduced` to build in."""
+def bundle(reduced_bundle, tmp_path, monkeypatch):
+    """A copy of `reduced_bundle` to build in."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    shutil.copytree(reduced, tmp_path / "bundle")
+    shutil.copytree(reduced_bundle, tmp_path / "bundle")
     return Bundle.open(tmp_path / "bundle")
 
 
@@ -133,7 +124,7 @@ EMBEDDING = HSEConfig("tiny", 7, 3, True, 6, 4, 9, 3, 2, word_width=5, hidden=8)
 FRAME_ENCODER = ["context.convolutions.0", "context.convolutions.1", "context.convolutions.2", "d1"]
 WORD_ENCODER = ["context.lstm", "d1"]
 MATCHER = ["jst.d2", "jst.d3", "jst.w", "jst.d4"]
-MATCHER += [f"chd.stages.{stage}.{part}" for stage in range(3) for part in ("convolution", "gate")]
+MATCHER += [f"chd.stages.{n}.{part}" for n in range(3) for part in ("convolution", "gate.taps", "gate.sum")]
 HEAD = ["head.d5", "head.d6", "head.d7", "head.d8"]
 
 
@@ -144,7 +135,7 @@ def wanted_types(precision):
     return {
         "frame_encoder": dict.fromkeys(FRAME_ENCODER, kind),
         "word_encoder": dict.fromkeys(WORD_ENCODER, wide),
-        "matcher": dict.fromkeys(MATCHER, kind) | dict.fromkeys(HEAD, wide),
+        "matcher.buckets": dict.fromkeys(MATCHER, kind) | dict.fromkeys(HEAD, wide),
     }
 
 
@@ -159,8 +150,8 @@ class TestTensorRTRTX:
     def test_engines_of_all_graphs_in_the_precision_asked_for(self, rtx, bundle, precision):
         engines = build_engines(bundle, precision, "tensorrt-rtx")
         folder = bundle.engines / f"tensorrt-rtx-{rtx.__version__}-aot" / precision
-        assert engines == [folder / f"{name}.engine" for name in STATIC_GRAPHS]
-        for name, engine in zip(STATIC_GRAPHS, engines, strict=True):
+        assert engines == [folder / f"{name}.engine" for name in RUNNING]
+        for name, engine in zip(RUNNING, engines, strict=True):
             sidecar = EngineSidecar.read(engine.with_suffix(".json"))
             assert engine.stat().st_size > 100_000
             assert sidecar.engine_sha256 == sha256(engine)
@@ -179,7 +170,8 @@ class TestTensorRTRTX:
         for engine in build_engines(bundle, precision, "tensorrt-rtx"):
             layers = EngineSidecar.read(engine.with_suffix(".json")).layers
             # One layer of a half graph touches FP32: the one that reads `features`, or the one that writes `scores`.
-            assert layers.get(other, 0) <= (1 if precision == "fp16" else 0)
+            profiles = len(BUCKETS) if engine.stem == "matcher.buckets" else 1
+            assert layers.get(other, 0) <= (profiles if precision == "fp16" else 0)
             assert layers["float32" if precision == "fp32" else "float16"] > 5
             assert "int8" not in layers
 
@@ -193,7 +185,7 @@ class TestTensorRTRTX:
             if precision != "fp32":
                 graphs.add_graphs(bundle, precision)
             matcher = build_engines(bundle, precision, "tensorrt-rtx")[2]
-            assert EngineSidecar.read(matcher.with_suffix(".json")).types == wanted_types(precision)["matcher"]
+            assert EngineSidecar.read(matcher.with_suffix(".json")).types == wanted_types(precision)["matcher.buckets"]
 
     def test_embeddings_have_the_types_asked_for(self, golden_weights, tmp_path):
         checkpoint = Checkpoint(golden_weights(HSE(EMBEDDING), gain=1.5), Vocabulary(("red", "blue")))
@@ -213,9 +205,13 @@ class TestTensorRTRTX:
     def test_the_sidecar_tells_the_shapes(self, bundle):
         engine = build_engines(bundle, "fp16", "tensorrt-rtx")[2]
         sidecar = json.loads(engine.with_suffix(".json").read_text())
-        assert sidecar["inputs"]["videos"] == {"dtype": "float16", "shape": ["V", 40, bundle.manifest.joint_width]}
+        shape = ["V", "frames", bundle.manifest.joint_width]
+        assert sidecar["inputs"]["videos"] == {"dtype": "float16", "shape": shape}
         assert sidecar["inputs"]["video_index"] == {"dtype": "int32", "shape": ["P"]}
-        assert sidecar["profile"] == {"P": [1, 64, 64], "S": [1, 64, 4096], "V": [1, 64, 4096]}
+        lengths = {"P": [1, 64, 64], "S": [1, 64, 4096], "V": [1, 64, 4096]}
+        assert sidecar["profiles"] == [{**lengths, "frames": [n] * 3, "words": [m] * 3} for n, m in BUCKETS]
+        encoder = json.loads(engine.with_name("frame_encoder.json").read_text())
+        assert encoder["profiles"] == [{"B": [1, 16, 256]}]
 
     def test_fp32_graphs_under_the_name_of_fp16_are_caught(self, bundle):
         shutil.rmtree(bundle.root / "fp16")
@@ -294,7 +290,7 @@ CONVOLUTION = {
 @pytest.mark.parametrize(
     ("layers", "counts"),
     [
-        (logged_layers([RTX_GEMM, RTX_AROUND, RTX_SIGNAL]), {"int8": 1, "float16": 2, "float32": 1}),
+        (logged_layers([RTX_GEMM, RTX_AROUND, RTX_SIGNAL])[0], {"int8": 1, "float16": 2, "float32": 1}),
         (inspected_layers([CONVOLUTION, "a name alone"]), {"int8": 1, "float16": 1}),
     ],
 )
@@ -304,19 +300,19 @@ def test_types_are_read_from_either_form_of_a_layer(layers, counts):
 
 
 def test_a_layer_computes_in_what_its_product_reads():
-    assert built_types(logged_layers([RTX_AROUND]), ["d1"]) == {"d1": "float16"}
+    assert built_types(logged_layers([RTX_AROUND])[0], ["d1"]) == {"d1": "float16"}
     half = RTX_GEMM.replace("Datatype: Int8, Format: NHWC", "Datatype: Half, Format: NHWC")
     quantizes = RTX_AROUND.replace("Datatype: Half", "Datatype: Int8")
-    assert built_types(logged_layers([quantizes, half]), ["d1"]) == {"d1": "float16"}
+    assert built_types(logged_layers([quantizes, half])[0], ["d1"]) == {"d1": "float16"}
 
 
 def test_a_recurrent_layer_computes_in_what_the_nameless_products_read():
     nameless = RTX_GEMM.replace("[ONNX Layer: d1][ONNX Layer: d2]", "")
     half = nameless.replace("Datatype: Int8, Format: NHWC", "Datatype: Half, Format: NHWC")
     around = RTX_AROUND.replace("ONNX Layer: d1]", "ONNX Layer: gru]")
-    assert built_types(logged_layers([nameless, around]), ["gru"]) == {"gru": "int8"}
-    assert built_types(logged_layers([nameless, half, around]), ["gru"]) == {"gru": "float16"}
-    assert built_types(logged_layers([nameless, half]), ["gru"]) == {}
+    assert built_types(logged_layers([nameless, around])[0], ["gru"]) == {"gru": "int8"}
+    assert built_types(logged_layers([nameless, half, around])[0], ["gru"]) == {"gru": "float16"}
+    assert built_types(logged_layers([nameless, half])[0], ["gru"]) == {}
 
 
 class TestCtrlC:

@@ -66,7 +66,7 @@ def test_the_manifest_tells_what_the_model_takes(exported):
     assert (manifest.model, manifest.task, manifest.preset) == (config.model, "embedding", "tiny")
     assert (manifest.feature_width, manifest.joint_width, manifest.extractor) == (7, 8, "toy 1")
     assert manifest.limits == {"frames": 6, "words": 4, "text_words": 9, "clips": 3, "segments": 2}
-    assert manifest.graphs == manifest.static_graphs == EMBEDDING_GRAPHS
+    assert manifest.graphs == manifest.running_graphs == EMBEDDING_GRAPHS
     assert set(manifest.parity) == set(EMBEDDING_GRAPHS)
     assert all(0 <= error < 1e-4 for error in manifest.parity.values())
 

@@ -8,7 +8,7 @@ import pytest
 from jsf.calibration.fp16 import add_fp16
 from jsf.export.engine import build_engines
 from jsf.runtime.backends.sidecar import EngineSidecar
-from jsf.runtime.bundle import GRAPHS, MAPS, STATIC_GRAPHS, Bundle, graph_path
+from jsf.runtime.bundle import GRAPHS, MAPS, RUNNING, Bundle, graph_path
 
 VARIANTS = [
     ("official", "multiple-choice"),
@@ -57,7 +57,7 @@ def test_half_precision_costs_little_and_builds_as_engines(half):
     pytest.importorskip("tensorrt_rtx")
     loss = add_fp16(half)
     engines = build_engines(half, "fp16", "tensorrt-rtx")
-    assert [engine.stem for engine in engines] == list(STATIC_GRAPHS)
+    assert [engine.stem for engine in engines] == list(RUNNING)
     matcher = EngineSidecar.read(engines[2].with_suffix(".json"))
     assert matcher.layers["float16"] > 2
     if half.manifest.task == "fill-in-the-blank":

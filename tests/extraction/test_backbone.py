@@ -25,12 +25,13 @@ def test_it_is_written_once_into_the_users_cache(folder, monkeypatch):
     assert default_extractor() == folder
 
 
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_onnx_equals_pytorch(folder, batch):
+def test_onnx_equals_pytorch(folder, batch, device):
     images = np.random.default_rng(batch).uniform(-1, 1, (batch, 3, 224, 224)).astype(np.float32)
     with torch.inference_mode():
         expected = PooledFeatures()(torch.from_numpy(images)).numpy()
-    found = Extractor.open(folder).graph.run({"images": images})["features"]
+    found = Extractor.open(folder, device).graph.run({"images": images})["features"]
     assert expected.std() > 0.1
     np.testing.assert_allclose(found, expected, atol=1e-4)
 

@@ -53,14 +53,23 @@ def test_golden_scores_in_pytorch(golden, model, pairs):
     check(found, golden)
 
 
-def test_golden_scores_in_onnx(golden, model, pairs, tmp_path):
+@pytest.fixture(scope="module")
+def words(model):
+    """A word for each id from 1."""
+    words = ["w" + "".join(chr(97 + int(digit)) for digit in str(i)) for i in range(1, 200)]
+    return [BLANK, *words[1:]] if model.config.fills_blanks else words
+
+
+@pytest.fixture(scope="module")
+def bundle(model, words, tmp_path_factory):
+    return export_bundle(Checkpoint(model, Vocabulary(tuple(words))), tmp_path_factory.mktemp("golden") / "bundle").root
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_golden_scores_in_onnx(golden, model, pairs, words, bundle, device):
     """From features and sentences, as a user gives them: words stand for the ids, and the runtime pads and crops."""
     captions, lengths, videos, columns = pairs
-    words = ["w" + "".join(chr(97 + int(digit)) for digit in str(i)) for i in range(1, 200)]
-    if model.config.fills_blanks:
-        words[0] = BLANK
     sentences = [" ".join(words[i - 1] for i in row[:length]) for row, length in zip(captions, lengths, strict=True)]
-    bundle = export_bundle(Checkpoint(model, Vocabulary(tuple(words))), tmp_path / "bundle").root
-    scorer = Scorer.load(bundle, device="cpu")
+    scorer = Scorer.load(bundle, device)
     score = scorer.score_words if model.config.fills_blanks else scorer.match_pairs
     check(score(golden["features"], sentences, videos, columns), golden)

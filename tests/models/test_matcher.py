@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jsf.data.lengths import STRIDES, crop_length
+from jsf.data.lengths import STRIDES, crop_length, needed_steps
 from jsf.models.chd import shrink
 from jsf.models.layers import valid_steps
 
@@ -90,6 +90,43 @@ def test_an_even_crop_changes_nothing_where_padding_is_on_the_left(tiny_variant,
         whole = matcher(videos, sizes[0], sentences, sizes[1], index, index, blanks)
         cropped = matcher(videos[:, 40 - n :], sizes[0], sentences[:, :m], sizes[1], index, index, blanks)
     torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+@pytest.mark.parametrize("task", ["retrieval", "multiple-choice", "fill-in-the-blank"])
+@settings(max_examples=60, deadline=None)
+@given(lengths=st.lists(st.tuples(LENGTH, LENGTH), min_size=1, max_size=5), data=st.data(), seed=st.integers(0, 99))
+def test_the_needed_steps_give_the_score_of_forty(tiny_variant, preset, task, lengths, data, seed):
+    """Of a single pair, and of a batch; a blank is needed itself."""
+    matcher = copy.deepcopy(tiny_variant(preset, task).model.matcher).double()
+    left = matcher.left_padded
+    frames, words = (np.array(steps) for steps in zip(*lengths, strict=True))
+    m, n = needed_steps(words).max(), needed_steps(frames, left).max()
+    videos, sentences = encoded(seed, frames.tolist(), left), encoded(seed + 100, words.tolist())
+    blanks = None
+    if matcher.fills_blanks:
+        blanks = torch.tensor([data.draw(st.integers(0, count - 1), "blank") for count in words.tolist()])
+        m = max(m, int(blanks.max()) + 1)
+    index, *sizes = torch.arange(len(frames)), torch.tensor(frames), torch.tensor(words)
+    with torch.no_grad():
+        whole = matcher(videos, sizes[0], sentences, sizes[1], index, index, blanks)
+        kept = videos[:, 40 - n :] if left else videos[:, :n]
+        cropped = matcher(kept, sizes[0], sentences[:, :m], sizes[1], index, index, blanks)
+    torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("length", [8, 9, 24, 39])
+def test_one_step_less_than_needed_does_change_the_score(tiny_variant, left, length):
+    """And two less on the left, where their number must be even."""
+    matcher = copy.deepcopy(tiny_variant("official" if left else "paper", "retrieval").model.matcher).double()
+    steps = int(needed_steps(np.array([length]), left)[0]) - (2 if left else 1)
+    if steps < 7:
+        return
+    videos, sentences = encoded(0, [length], left), encoded(1, [9])
+    whole, _ = run(matcher, videos, [length], sentences, [9])
+    cropped, _ = run(matcher, videos[:, 40 - steps :] if left else videos[:, :steps], [length], sentences, [9])
+    assert (whole - cropped).abs() > 1e-9
 
 
 def test_an_odd_crop_on_the_left_does_change_the_score(tiny_variant):

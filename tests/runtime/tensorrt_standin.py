@@ -328,19 +328,19 @@ class _Builder:
             config.progress_monitor.phase_start("Building", None, 2)
             assert config.progress_monitor.step_complete("Building", 0) is True
             config.progress_monitor.phase_finish("Building")
-        shapes = config._profiles[0]._shapes
+        profiles = [profile._shapes for profile in config._profiles]
         self._log.log(Severity.INFO, f"building with {len(network._model.graph.node)} nodes")
         for value in network._model.graph.input:
-            if value.name not in shapes:
+            if any(value.name not in shapes for shapes in profiles):
                 self._log.log(Severity.ERROR, f"no profile for {value.name}")
                 return None
         if config._cache:  # TensorRT-RTX has none
             config._cache._lines.add(network._model.graph.output[0].name.encode())
         detailed = config.profiling_verbosity == self._trt.ProfilingVerbosity.DETAILED
         if detailed and hasattr(self._trt, "ComputeCapability"):
-            described = [_logged(layer) for layer in _layers(network._model)]
+            described = [_logged(layer) for layer in _layers(network._model, len(profiles), range(len(profiles)))]
             self._log.log(Severity.VERBOSE, "\n".join(["Engine Layer Information:", *described]))
-        header = {"version": self._trt.__version__, "shapes": shapes, "detailed": detailed, "flags": config._set}
+        header = {"version": self._trt.__version__, "profiles": profiles, "detailed": detailed, "flags": config._set}
         self._log.log(Severity.INFO, "built")
         return json.dumps(header).encode() + b"\n" + network._model.SerializeToString()
 
@@ -369,7 +369,10 @@ class _Runtime:
 
 class _RuntimeConfig:
     _api = "IRuntimeConfig"
-    cuda_graph_strategy = None
+    cuda_graph_strategy = _how = None
+
+    def set_execution_context_allocation_strategy(self, how):
+        self._how = how
 
 
 class _Engine:
@@ -404,21 +407,26 @@ class _Engine:
 
 
 class _Inspector:
+    """It describes the layers of all profiles, but the types of that of its context alone."""
+
     _api = "EngineInspector"
+    execution_context = None
 
     def __init__(self, engine):
         self._engine = engine
 
     def get_engine_information(self, layer_format):
         assert layer_format == self._trt.LayerInformationFormat.JSON
-        layers = _layers(self._engine._model)
+        profiles, context = self._engine._header["profiles"], self.execution_context
+        ready = context is not None and set(context._shapes) == set(profiles[0])
+        layers = _layers(self._engine._model, len(profiles), [context._profile] if ready else [])
         if not self._engine._header["detailed"]:
             layers = [layer["Name"] for layer in layers]
         return json.dumps({"Layers": layers})
 
 
 IN_HALF = set()
-"""Nodes that a test has the stand-in compute without INT8, though the graph quantizes their inputs."""
+"""Nodes that a test has the stand-in compute without INT8, in all profiles or as "jst.d4 [profile 1]" in one."""
 
 
 def _values(model):
@@ -428,31 +436,43 @@ def _values(model):
     return {value.name: value for value in (*graph.input, *graph.output, *graph.value_info, *weights)}
 
 
-def _layers(model):
-    """What an engine inspector says of each layer: one that reads dequantized values is fused with what made them."""
+def _layers(model, profiles, known):
+    """What an engine inspector says of each layer: one that reads dequantized values is fused with what made them.
+
+    Each profile has layers of its own, whose names end with its number, but for the first; the types are told of those
+    of the `known` profiles.
+    """
+    layers = []
+    for number in range(profiles):
+        layers += _layers_of_profile(model, f" [profile {number}]" if number else "", number in known)
+    return layers
+
+
+def _layers_of_profile(model, mark, known):
     values = _values(model)
     quantized = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     layers = []
     for node in model.graph.node:
         product = LAYERS.get(node.op_type) in ("CONVOLUTION", "MATRIX_MULTIPLY")
-        fused = quantized if product and node.name not in IN_HALF else {}
+        fused = quantized if product and not IN_HALF & {node.name, node.name + mark} else {}
         weights = {weight.name for weight in model.graph.initializer}
         inputs = [fused.get(name, name) for name in node.input if name not in weights]
         layers.append(
             {
-                "Name": node.name,
+                "Name": node.name + mark,
                 "LayerType": "gemm" if product else "kgen",
-                "Inputs": [_description(name, values) for name in inputs if name in values],
-                "Outputs": [_description(name, values) for name in node.output if name in values],
+                "Inputs": [_description(name, values, mark, known) for name in inputs if name in values],
+                "Outputs": [_description(name, values, mark, known) for name in node.output if name in values],
                 "Metadata": f"[ONNX Layer: {node.name}]",
             }
         )
     return layers
 
 
-def _description(name, values):
-    kind = values[name].type.tensor_type.elem_type
-    return {"Name": name, "Format/Datatype": f"Row major linear {TYPES[kind][1]} format"}
+def _description(name, values, mark, known):
+    kind = TYPES[values[name].type.tensor_type.elem_type][1]
+    told = f"Row major linear {kind} format" if known else "N/A due to dynamic shapes"
+    return {"Name": name + mark, "Format/Datatype": told}
 
 
 def _logged(layer):
@@ -474,15 +494,22 @@ class _Context:
     def __init__(self, engine, how):
         self._engine, self._shapes, self._addresses = engine, {}, {}
         self._settled = self._memory = self._state = None
-        self._how = how
+        self._profile = 0
+        self._settings, self._how = how, how._how if isinstance(how, _RuntimeConfig) else how
         self._session = ort.InferenceSession(engine._model.SerializeToString())
 
     def set_device_memory(self, memory, size):
         assert size >= self._engine.device_memory_size_v2
         self._memory = (memory, size)
 
+    def set_optimization_profile_async(self, profile_index, stream_handle):
+        fits = 0 <= profile_index < len(self._engine._header["profiles"])
+        if fits:
+            self._profile, self._shapes, self._settled, self._state = profile_index, {}, False, object()
+        return fits
+
     def set_input_shape(self, name, shape):
-        least, _, greatest = self._engine._header["shapes"][name]
+        least, _, greatest = self._engine._header["profiles"][self._profile][name]
         fits = len(shape) == len(least) and all(a <= n <= b for a, n, b in zip(least, shape, greatest, strict=True))
         if fits:
             self._shapes[name] = tuple(shape)

@@ -153,9 +153,13 @@ def test_two_onnxruntimes_are_an_error(gpu, extra):
     assert fix == f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install '.[{extra}]'"
 
 
-def test_without_onnxruntime_only_engines_score():
+def test_without_onnxruntime_engines_and_openvino_score():
     assert only(package_checks.onnxruntimes(Machine()))[0::2] == ("error", "pip install '.[cpu]'")
     assert only(package_checks.onnxruntimes(Machine(modules={"tensorrt": None})))[0] == "ok"
+    assert only(package_checks.onnxruntimes(Machine(modules={"openvino": None})))[0:2] == (
+        "ok",
+        "not installed: --device openvino can score",
+    )
 
 
 @pytest.mark.parametrize(("gpu", "level"), [(None, "warning"), (ORIN, "error")])

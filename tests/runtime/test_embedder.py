@@ -257,3 +257,19 @@ def test_a_bundle_of_an_unknown_model_is_refused(root, tmp_path):
     (copy / "manifest.json").write_text(json.dumps({**manifest, "model": "fsehse"}))
     with pytest.raises(JsfError):
         Bundle.open(copy)
+
+
+def test_a_video_or_a_text_is_embedded_once(root, monkeypatch):
+    embedder, runs = Embedder.load(root, "cpu"), []
+    for name, graph in embedder._graphs.by_name.items():
+        run = graph.run
+        monkeypatch.setattr(graph, "run", lambda a, n=name, r=run: (runs.append((n, len(a["lengths"]))), r(a))[1])
+    first, vectors = embedder.embed_videos(VIDEOS), embedder.embed_texts(TEXTS)
+    changed = Clips(VIDEOS[3].whole, VIDEOS[3].clips[:2])
+    again = embedder.embed_videos([VIDEOS[3], changed, VIDEOS[0].copy()])
+    np.testing.assert_array_equal(again[[0, 2]], first[[3, 0]])
+    assert np.abs(again[1] - again[0]).max() > 1e-4
+    np.testing.assert_array_equal(embedder.embed_texts([TEXTS[2], "blue"])[0], vectors[2])
+    assert runs == [("video_encoder", 5), ("text_encoder", 5), ("video_encoder", 1), ("text_encoder", 1)]
+    with pytest.raises(JsfError, match="nothing to embed"):
+        embedder.embed_videos([])

@@ -10,7 +10,7 @@ from jsf.runtime import graphs
 from jsf.runtime.backends import driver
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.tensorrt import NoEngineError
-from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
+from jsf.runtime.bundle import MATCHER, RUNNING, Bundle
 from jsf.runtime.graphs import load_graphs
 
 
@@ -43,7 +43,7 @@ def place_engines(bundle, *precisions):
     for precision in precisions:
         folder = bundle.engines / "tensorrt-11.4-sm87" / precision
         folder.mkdir(parents=True)
-        for name in STATIC_GRAPHS:
+        for name in RUNNING:
             (folder / f"{name}.engine").touch()
 
 
@@ -56,8 +56,8 @@ def test_a_cpu_runs_fp32_with_the_symbolic_matcher(bundle, machine, device):
     machine(None)
     loaded = load_graphs(bundle, device)
     assert names(loaded) == [["features", "lengths"], ["words", "lengths"]]
-    assert loaded["matcher"].inputs[0].shape == ("V", "frames", 8)
-    assert loaded.description == f"{loaded['matcher'].description}, fp32"
+    assert loaded[MATCHER].inputs[0].shape == ("V", "frames", 8)
+    assert loaded.description == f"{loaded[MATCHER].description}, fp32"
     assert " on cpu" in loaded.description
 
 
@@ -67,8 +67,8 @@ def test_a_precision_runs_when_it_is_asked_for(bundle, machine):
     assert load_graphs(bundle).description.endswith("fp32")
     loaded = load_graphs(bundle, precision="fp16")
     assert loaded.description.endswith("fp16")
-    assert loaded["matcher"].inputs[0].dtype == "float16"
-    assert loaded["matcher"].outputs[0].dtype == "float32"
+    assert loaded[MATCHER].inputs[0].dtype == "float16"
+    assert loaded[MATCHER].outputs[0].dtype == "float32"
 
 
 def test_auto_with_engines_and_no_gpu_runs_fp32_on_the_cpu(bundle, machine):
@@ -92,7 +92,7 @@ def test_a_gpu_runs_the_smallest_engine_or_the_one_asked_for(bundle, machine, de
     opened = machine(Gpu("a simulated Orin", "8.7"))
     place_engines(bundle, *built)
     loaded = load_graphs(bundle, device, asked)
-    assert opened == [(runs, name) for name in STATIC_GRAPHS]
+    assert opened == [(runs, name) for name in RUNNING]
     assert loaded.description == f"tensorrt 11.4 on a simulated Orin, {runs}"
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_engine_is_an_error_on_auto_too(bundle, machine, monkeypatch):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"device": "tpu"}, "device 'tpu' is not known, expected one of: auto, cpu, cuda"),
+        ({"device": "tpu"}, "device 'tpu' is not known, expected one of: auto, cpu, openvino, cuda"),
         ({"precision": "fp8"}, "precision 'fp8' is not known, expected one of: fp32, fp16"),
         ({"precision": "fp16"}, "has no fp16 graphs, only: fp32"),
     ],

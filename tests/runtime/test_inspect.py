@@ -14,9 +14,10 @@ import pytest
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.export.engine import build_engines
+from jsf.export.profiles import BUCKETS
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.sidecar import EngineSidecar, obstacle, this_platform
-from jsf.runtime.bundle import GRAPHS, Bundle
+from jsf.runtime.bundle import GRAPHS, MATCHER, Bundle
 from jsf.runtime.inspect import inspect_bundle, inspect_engine
 from jsf.runtime.layer_times import layer_times
 from jsf.verbs.inspect import show_inspection
@@ -69,9 +70,12 @@ def write_engine(root, graph="matcher", precision="fp32", content=b"a plan", **c
         "version_compatible": False,
         "graph_sha256": json.loads((root / "manifest.json").read_text())["hashes"]["fp32"][graph],
         "engine_sha256": sha256(engine),
-        "inputs": {"videos": {"dtype": "float32", "shape": ["V", 40, 8]}},
+        "inputs": {
+            "videos": {"dtype": "float32", "shape": ["V", "frames", 8]},
+            "sentences": {"dtype": "float32", "shape": ["P", "words", 8]},
+        },
         "outputs": {"scores": {"dtype": "float32", "shape": ["P"]}},
-        "profile": {"V": [1, 64, 4096]},
+        "profiles": [{"P": [1, 64, 64], "V": [1, 64, 4096], "frames": [24] * 3, "words": [9] * 3}],
         "layers": {"float32": 11, "float16": 2},
         "types": {"jst.d2": "float32"},
         "built": {"jsf": "0.1.0", "device": "Orin"},
@@ -289,12 +293,13 @@ def test_an_engine_is_shown_in_full(root, capsys):
     show_inspection(engine, json=False)
     captured = capsys.readouterr()
     text, table = captured.out.split("layers with weights\n")
-    assert ["jst.d2", "float32"] in [line.strip("│").replace(" ", "").split("│") for line in table.splitlines()]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in table.splitlines()]
+    assert ["jst.d2", "float32"] in rows
+    assert ["1-64 (64)", "1-4096 (64)", "24", "9"] in rows
     lines = dict(line.split("  ", 1) for line in text.splitlines())
     facts = {name: value.strip() for name, value in lines.items()}
     assert facts["version"] == "10.3.0"
-    assert facts["inputs"] == "videos float32 V 40 8"
-    assert facts["profile"] == "V 1 64 4096"
+    assert facts["inputs"] == "videos float32 V frames 8, sentences float32 P words 8"
     assert facts["layers"] == "float32 11, float16 2"
     assert facts["build log"] == str(engine.with_suffix(".log"))
     assert facts["runs here"] == "no: this machine has no NVIDIA GPU"
@@ -310,7 +315,7 @@ def test_an_engine_outside_a_bundle(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     values, error = shown(Path("matcher.engine"), capsys)
     assert error is None
-    assert (values["path"], values["layer_ms"]) == (str(folder / "matcher.engine"), {})
+    assert (values["path"], values["layer_ms"]) == (str(folder / "matcher.engine"), [])
 
 
 def test_an_engine_that_is_not_there(tmp_path):
@@ -341,20 +346,22 @@ def profiled(gpu, monkeypatch):
     return device
 
 
-@pytest.mark.parametrize("graph", ["frame_encoder", "word_encoder", "matcher"])
-def test_layers_by_time(graph, root, profiled, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("graph", "profiles"), [("frame_encoder", 1), ("word_encoder", 1), (MATCHER, len(BUCKETS))])
+def test_layers_by_time(graph, profiles, root, profiled, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     engines = {path.stem: path for path in build_engines(Bundle.open(root), "fp32", "tensorrt")}
-    times = layer_times(engines[graph], runs=3)
-    assert len(times) > 5
-    assert list(times.values()) == [float(n) for n in range(len(times), 0, -1)]
+    found = layer_times(engines[graph], runs=3)
+    assert len(found) == profiles
+    for times in found:
+        assert len(times) > 5
+        assert list(times.values()) == [float(n) for n in range(len(times), 0, -1)]
     assert all(not array.any() for array in profiled.uploads)
     assert len(profiled.memory) == 0, "the buffers are freed"
 
 
 def test_the_slowest_layers_are_shown(root, gpu, monkeypatch, capsys):
     gpu()
-    times = {f"layer {i}": 20.0 - i for i in range(20)}
+    times = [{f"layer {i}": 20.0 - i for i in range(20)}]
     monkeypatch.setattr("jsf.verbs.inspect.layer_times", lambda path: times)
     show_inspection(write_engine(root), json=False)
     text = capsys.readouterr().out

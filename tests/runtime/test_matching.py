@@ -1,4 +1,4 @@
-"""Sorting pairs, cropping batches and splitting them changes no score."""
+"""Grouping pairs by their size, cropping them and splitting them changes no score."""
 
 from dataclasses import replace
 
@@ -7,17 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jsf.data.errors import JsfError
+from jsf.data.lengths import FRAME_BUCKETS, LEFT_FRAME_BUCKETS, WORD_BUCKETS
 from jsf.runtime import matching
 from jsf.runtime.backends.base import Graph, TensorSpec
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.buckets import pairs_at_once, smallest_buckets
 from jsf.runtime.bundle import Bundle
 from jsf.runtime.matching import Encoded, match
 
 STEPS = 40
 
 
+def read(length, left=False):
+    """The steps that a score rests on: the last one of an even length is in no window of the stride 2."""
+    return length if left or length < 8 or length % 2 else length - 1
+
+
 class RecordingMatcher(Graph):
-    """A matcher in numpy, exact under cropping: the mean over a pair's valid cells of frame times word.
+    """A matcher in numpy, exact under cropping: the mean of frame times word over the cells that a score rests on.
 
     It records what it is given. `limits` are those of an engine; a symbolic one has none.
     """
@@ -52,10 +60,10 @@ class RecordingMatcher(Graph):
 
     @staticmethod
     def _score(video, frames, sentence, words, left=False):
-        assert frames <= len(video), "cropped below the true length"
-        assert words <= len(sentence), "cropped below the true length"
-        seen = video[len(video) - frames :] if left else video[:frames]
-        return (seen.astype(np.float64) @ sentence[:words].T).mean()
+        assert read(frames, left) <= len(video), "cropped below what is read"
+        assert read(words) <= len(sentence), "cropped below what is read"
+        seen = video[len(video) - read(frames, left) :] if left else video[: read(frames)]
+        return (seen.astype(np.float64) @ sentence[: read(words)].T).mean()
 
 
 def encoded(lengths, joint=4, seed=0, left=False):
@@ -73,10 +81,10 @@ def expected(videos, sentences, pairs):
     ]
 
 
-def match_pairs(matcher, videos, sentences, pairs, batch_bytes=matching.JOINT_BYTES):
+def match_pairs(matcher, videos, sentences, pairs, batch=8):
     v, s = np.array(pairs).T
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "JOINT_BYTES", batch_bytes)
+        patch.setattr(matching, "pairs_at_once", lambda *size: batch)
         return match(matcher, videos, sentences, v, s)
 
 
@@ -91,16 +99,12 @@ def tasks(draw):
     return frames, words, draw(st.lists(pair, min_size=1, max_size=12))
 
 
-def bytes_of(pairs, joint):
-    return pairs * STEPS * STEPS * joint * 4
-
-
 @given(task=tasks(), batch=st.integers(1, 5), symbolic=st.booleans(), left=st.booleans())
 def test_every_pair_gets_its_own_score_however_batches_fall(task, batch, symbolic, left):
     frames, words, pairs = task
     videos, sentences = encoded(frames, left=left), encoded(words, seed=1)
     matcher = RecordingMatcher(4, symbolic=symbolic, left=left)
-    scores = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 4))
+    scores = match_pairs(matcher, videos, sentences, pairs, batch)
     assert scores.dtype == np.float32
     assert scores == pytest.approx(expected(videos, sentences, pairs), abs=1e-5)
     assert sum(len(run["video_index"]) for run in matcher.runs) == len(pairs)
@@ -109,28 +113,86 @@ def test_every_pair_gets_its_own_score_however_batches_fall(task, batch, symboli
 
 
 @given(task=tasks(), batch=st.integers(1, 5), left=st.booleans())
-def test_a_symbolic_matcher_gets_no_step_and_no_member_that_its_batch_does_not_need(task, batch, left):
-    """But one frame more where the number of them must be even."""
+def test_the_pairs_of_a_batch_have_one_bucket_and_no_member_that_they_do_not_name(task, batch, left):
     frames, words, pairs = task
     matcher = RecordingMatcher(4, symbolic=True, left=left)
-    match_pairs(matcher, encoded(frames, left=left), encoded(words, seed=1), pairs, bytes_of(batch, 4))
+    match_pairs(matcher, encoded(frames, left=left), encoded(words, seed=1), pairs, batch)
     for run in matcher.runs:
-        for values, sizes, index in (
-            ("videos", "video_lengths", "video_index"),
-            ("sentences", "sentence_lengths", "sentence_index"),
+        for values, sizes, index, padded, offered in (
+            ("videos", "video_lengths", "video_index", left, LEFT_FRAME_BUCKETS if left else FRAME_BUCKETS),
+            ("sentences", "sentence_lengths", "sentence_index", False, WORD_BUCKETS),
         ):
-            steps = max(7, run[sizes].max())
-            assert run[values].shape[1] == steps + (steps % 2 if left and values == "videos" else 0)
+            for length in run[sizes]:
+                needed = max(8 if padded else 7, length + length % 2 if padded else read(length))
+                assert run[values].shape[1] == min(size for size in offered if size >= needed)
             assert set(run[index]) == set(range(len(run[values])))
 
 
-def test_similar_lengths_run_together():
-    frames = [40, 3, 39, 4, 38, 5]
+@given(task=tasks(), batch=st.integers(1, 5))
+def test_every_bucket_runs_in_full_batches_but_its_last(task, batch):
+    frames, words, pairs = task
     matcher = RecordingMatcher(4, symbolic=True)
-    pairs = [(i, 0) for i in range(6)]
-    # The budget counts the longest video and sentence: 40 x 7 cells a pair, three pairs a batch.
-    match_pairs(matcher, encoded(frames), encoded([2], seed=1), pairs, 3 * 40 * 7 * 4 * 4)
-    assert [run["videos"].shape for run in matcher.runs] == [(3, 7, 4), (3, 40, 4)]
+    match_pairs(matcher, encoded(frames), encoded(words, seed=1), pairs, batch)
+    counts = {}
+    for run in matcher.runs:
+        counts.setdefault((run["videos"].shape[1], run["sentences"].shape[1]), []).append(len(run["video_index"]))
+    assert sum(map(len, counts.values())) == len(matcher.runs)
+    for found in counts.values():
+        assert found[:-1] == [batch] * (len(found) - 1)
+
+
+def test_an_engine_with_profiles_gets_their_sizes_alone():
+    matcher = RecordingMatcher(4, {"V": 6, "S": 2, "P": 64}, symbolic=True)
+    matcher.buckets = [(39, 39), (39, 9), (23, 9)]
+    videos, sentences = encoded([40, 3, 24, 23, 38, 25]), encoded([9, 12], seed=1)
+    pairs = [(v, s) for v in range(6) for s in range(2)]
+    scores = match_pairs(matcher, videos, sentences, pairs)
+    assert scores == pytest.approx(expected(videos, sentences, pairs), abs=1e-5)
+    sizes = [(run["videos"].shape[1], run["sentences"].shape[1], len(run["video_index"])) for run in matcher.runs]
+    assert sizes == [(39, 39, 6), (39, 9, 3), (23, 9, 3)]
+    first = [(run["videos"], run["sentences"]) for run in matcher.runs]
+    match_pairs(matcher, videos, sentences, pairs)
+    again = [(run["videos"], run["sentences"]) for run in matcher.runs[3:]]
+    assert all(a is b for pair, other in zip(first, again, strict=True) for a, b in zip(pair, other, strict=True))
+
+
+def test_a_pair_beyond_every_bucket_is_refused():
+    matcher = RecordingMatcher(4, symbolic=True)
+    matcher.buckets = [(23, 9)]
+    with pytest.raises(JsfError, match=r"a pair of 39 frames and 7 words fits none of .*\(23, 9\)"):
+        match_pairs(matcher, encoded([40]), encoded([5], seed=1), [(0, 0)])
+
+
+@given(frames=lengths, words=lengths)
+def test_a_pair_gets_the_bucket_of_the_fewest_cells(frames, words):
+    count = min(len(frames), len(words))
+    frames, words = np.array(frames[:count]), np.array(words[:count])
+    buckets = [(40, 40), (12, 40), (40, 12), (20, 20), (12, 12)]
+    for n, m, index in zip(frames, words, smallest_buckets(frames, words, buckets), strict=True):
+        holding = [a * b for a, b in buckets if a >= n and b >= m]
+        assert np.prod(buckets[index]) == min(holding)
+        assert buckets[index][0] >= n
+        assert buckets[index][1] >= m
+
+
+@pytest.mark.parametrize(
+    ("cache", "free", "pairs"),
+    [
+        (8 << 20, 8 << 30, 7),  # three joint tensors of 7 pairs fill the cache
+        (1 << 20, 8 << 30, 4),  # too small a cache: the weights are read once for four pairs
+        (1 << 30, 8 << 30, 22),  # more brings no more
+        (1 << 30, 5 << 20, 1),  # and little memory is left
+    ],
+)
+def test_a_batch_is_what_the_cache_and_the_memory_hold(monkeypatch, cache, free, pairs):
+    monkeypatch.setattr("jsf.runtime.buckets._cache_bytes", lambda: cache)
+    monkeypatch.setattr("jsf.runtime.buckets._free_bytes", lambda: free)
+    assert pairs_at_once(20, 9, 512) == pairs
+
+
+def test_a_blank_that_is_the_last_word_stays():
+    sentences = replace(encoded([8, 8, 40, 40]), blanks=np.array([3, 7, 2, 39], np.int32))
+    assert sentences.needed.tolist() == [7, 8, 39, 40]
 
 
 @given(task=tasks(), limit=st.integers(1, 5))
@@ -174,13 +236,13 @@ def test_a_sentence_brings_its_blank_and_a_pair_gets_a_score_for_every_word(task
     matcher.run = run
     blanks = np.array([n // 2 for n in words], np.int32)
     videos, sentences = encoded(frames), replace(encoded(words, seed=1), blanks=blanks)
-    scores = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 4))
+    scores = match_pairs(matcher, videos, sentences, pairs, batch)
     v, s = np.array(pairs).T
     assert np.array_equal(scores, np.stack([sentences.values[s, blanks[s], 0], videos.values[v, 0, 0]], axis=1))
 
 
 def test_encoded_values_keep_their_type():
-    videos, sentences = encoded([9, 3]), encoded([5], seed=1)
+    videos, sentences = encoded([9, 10]), encoded([5], seed=1)
     half = [Encoded(item.values.astype(np.float16), item.lengths) for item in (videos, sentences)]
     seen = []
     matcher = RecordingMatcher(4, symbolic=True)
@@ -212,5 +274,5 @@ def test_the_real_matcher_cropped_and_sorted_gives_the_scores_of_the_static_one(
         }
     )["scores"]
     for matcher in matchers:
-        found = match_pairs(matcher, videos, sentences, pairs, bytes_of(batch, 8))
+        found = match_pairs(matcher, videos, sentences, pairs, batch)
         assert found == pytest.approx(by_hand, abs=1e-5)

@@ -94,7 +94,7 @@ def test_the_checkpoint_scores_the_same(scorer, videos, tiny_checkpoint, by_hand
 
 def test_small_batches_change_no_score(scorer, videos, by_hand, monkeypatch):
     monkeypatch.setattr(scorer_module, "ENCODE_BATCH", 2)
-    monkeypatch.setattr("jsf.runtime.matching.JOINT_BYTES", 3 * 40 * 40 * 8 * 4)
+    monkeypatch.setattr("jsf.runtime.matching.pairs_at_once", lambda *size: 3)
     assert np.allclose(scorer.score_matrix(videos, SENTENCES), by_hand, atol=TOLERANCE)
 
 

@@ -12,12 +12,15 @@ from jsf.data.errors import JsfError
 from jsf.export import memory
 from jsf.export.engine import build_engines
 from jsf.export.options import BuildOptions
+from jsf.export.profiles import BUCKETS
 from jsf.export.timing import save_timing_cache
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.backends.sidecar import EngineSidecar
 from jsf.runtime.backends.tensorrt import NoEngineError, TensorRTGraph, open_engine
-from jsf.runtime.bundle import STATIC_GRAPHS, Bundle
+from jsf.runtime.bundle import MATCHER, RUNNING, Bundle
+from jsf.runtime.graphs import load_graphs
+from jsf.runtime.matching import Encoded, match
 from jsf.runtime.scorer import Scorer
 
 TESTS = Path(__file__).parents[1]
@@ -31,7 +34,6 @@ def load_helper(path):
 
 
 standin = load_helper(TESTS / "runtime" / "tensorrt_standin.py")
-graphs = load_helper(TESTS / "reduced_graphs.py")
 
 
 class Rig:
@@ -57,19 +59,9 @@ class Rig:
         return OnnxRuntimeGraph(self.bundle.graph(precision, name))
 
 
-@pytest.fixture(scope="module")
-def reduced(tiny_bundle, tmp_path_factory):
-    """The tiny bundle with graphs of all precisions; treat it as read-only."""
-    root = tmp_path_factory.mktemp("reduced") / "bundle"
-    shutil.copytree(tiny_bundle, root)
-    for precision in ("fp16", "int8"):
-        graphs.add_graphs(Bundle.open(root), precision)
-    return root
-
-
 @pytest.fixture
-def rig(monkeypatch, reduced, tmp_path):
-    shutil.copytree(reduced, tmp_path / "bundle")
+def rig(monkeypatch, reduced_bundle, tmp_path):
+    shutil.copytree(reduced_bundle, tmp_path / "bundle")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # of timings and logs
     return Rig(monkeypatch, Bundle.open(tmp_path / "bundle"))
 
@@ -120,16 +112,16 @@ def test_an_engine_gives_the_scores_of_onnxruntime(rig, samples, version, folder
     rig.gpu = Gpu("a simulated GPU", "8.9" if version.startswith("rtx") else "8.7")
     engines = rig.build(precision, "tensorrt-rtx" if version.startswith("rtx") else "tensorrt")
     assert [engine.relative_to(rig.bundle.engines).as_posix() for engine in engines] == [
-        f"{folder}/{precision}/{name}.engine" for name in STATIC_GRAPHS
+        f"{folder}/{precision}/{name}.engine" for name in RUNNING
     ]
     found = encode(lambda name: rig.load(name, precision), samples)
     expected = encode(lambda name: rig.reference(name, precision), samples)
     assert {name: array.dtype for name, array in found.items()} == {n: a.dtype for n, a in expected.items()}
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     inputs = match_inputs(found, samples, ALL_PAIRS)
-    scores = rig.load("matcher", precision).run(inputs)["scores"]
+    scores = rig.load(MATCHER, precision).run(inputs)["scores"]
     assert scores.dtype == np.float32
-    assert np.array_equal(scores, rig.reference("matcher", precision).run(inputs)["scores"])
+    assert np.array_equal(scores, rig.reference(MATCHER, precision).run(inputs)["scores"])
     assert np.ptp(scores) > 0
 
 
@@ -151,7 +143,7 @@ def test_the_scorer_takes_the_engines_and_gives_the_same_scores(rig, samples, mo
 def test_batches_of_any_size_follow_one_another(rig, samples):
     rig.build()
     inputs = match_inputs(encode(rig.reference, samples), samples, ALL_PAIRS)
-    matcher, expected = rig.load("matcher"), rig.reference("matcher").run(inputs)["scores"]
+    matcher, expected = rig.load(MATCHER), rig.reference(MATCHER).run(inputs)["scores"]
     for size in (3, 64, 1, 17):
         batch = {name: value[:size] if name.endswith("index") else value for name, value in inputs.items()}
         assert np.allclose(matcher.run(batch)["scores"], expected[:size], atol=1e-5)
@@ -161,7 +153,7 @@ def test_a_read_only_gallery_is_copied_once(rig, samples):
     rig.build()
     encoded = encode(rig.reference, samples)
     encoded["videos"].flags.writeable = False
-    matcher = rig.load("matcher")
+    matcher = rig.load(MATCHER)
     for _ in range(3):
         matcher.run(match_inputs(encoded, samples, ALL_PAIRS))
     assert sum(array is encoded["videos"] for array in rig.device.uploads) == 1
@@ -170,7 +162,7 @@ def test_a_read_only_gallery_is_copied_once(rig, samples):
 
 def test_a_resident_gallery_gives_way_to_another(rig, samples):
     rig.build()
-    matcher, reference = rig.load("matcher"), rig.reference("matcher")
+    matcher, reference = rig.load(MATCHER), rig.reference(MATCHER)
     first = encode(rig.reference, samples)
     second = {**first, "videos": np.ascontiguousarray(first["videos"][::-1])}
     for encoded in (first, second):
@@ -182,8 +174,8 @@ def test_a_resident_gallery_gives_way_to_another(rig, samples):
 
 def test_the_limits_are_told_and_held(rig, samples):
     rig.build()
-    matcher = rig.load("matcher")
-    assert matcher.limits == {"P": 64, "S": 4096, "V": 4096}
+    matcher = rig.load(MATCHER)
+    assert matcher.limits == {"P": 64, "S": 4096, "V": 4096, "frames": 40, "words": 40}
     assert matcher.description == "tensorrt 10.3.0 on a simulated Orin"
     inputs = match_inputs(encode(rig.reference, samples), samples, [*ALL_PAIRS, (0, 0)])
     with pytest.raises(JsfError, match="P = 65 is outside this engine's 1 to 64"):
@@ -192,11 +184,117 @@ def test_the_limits_are_told_and_held(rig, samples):
         matcher.run({name: value[:0] if name.endswith("index") else value for name, value in inputs.items()})
 
 
+class TestBuckets:
+    """One profile of the engine for each size of the matcher, and one engine for all of them."""
+
+    @pytest.fixture
+    def inputs(self, rig, samples):
+        """(bucket, members=8) -> what the matcher takes at that size, in read-only arrays."""
+        encoded = encode(rig.reference, samples)
+
+        def at(bucket, members=8):
+            frames, words = bucket
+            videos, sentences = encoded["videos"][:members, :frames], encoded["sentences"][:members, :words]
+            cropped = {"videos": videos.copy(), "sentences": sentences.copy()}
+            for array in cropped.values():
+                array.flags.writeable = False
+            lengths = {"video_lengths": frames, "sentence_lengths": words}
+            lengths = {name: np.full(members, n, np.int32) for name, n in lengths.items()}
+            video, sentence = (np.arange(members * members, dtype=np.int32) // d % members for d in (members, 1))
+            return {**cropped, **lengths, "video_index": video, "sentence_index": sentence}
+
+        return at
+
+    @pytest.mark.parametrize(("version", "backend"), [("10.3", "tensorrt"), ("rtx-1.7", "tensorrt-rtx")])
+    def test_each_gives_the_scores_of_onnxruntime(self, rig, inputs, version, backend):
+        rig.install(version)
+        rig.gpu = Gpu("a simulated GPU", "8.9")
+        rig.build(backend=backend)
+        matcher, reference = rig.load(MATCHER), rig.reference(MATCHER)
+        assert tuple(matcher.buckets) == BUCKETS
+        assert rig.load("frame_encoder").buckets == []
+        for bucket in (*BUCKETS, *BUCKETS[::-1]):
+            for members in (8, 3):
+                scores = matcher.run(inputs(bucket, members))["scores"]
+                assert np.array_equal(scores, reference.run(inputs(bucket, members))["scores"])
+                assert np.ptp(scores) > 0
+
+    def test_a_size_that_the_engine_was_not_built_for_is_refused(self, rig, inputs):
+        rig.build()
+        matcher = rig.load(MATCHER)
+        with pytest.raises(JsfError, match="frames = 23 is outside this engine's 24 or 40"):
+            matcher.run(inputs((23, 9)))
+        with pytest.raises(JsfError, match="words = 10 is outside this engine's 9 or 13 or 21 or 40"):
+            matcher.run(inputs((24, 10)))
+
+    def test_a_shape_that_comes_again_is_replayed_whatever_ran_between(self, rig, inputs):
+        rig.build()
+        matcher, prepared = rig.load(MATCHER), [inputs(bucket) for bucket in BUCKETS]
+        for _ in range(3):
+            for batch in prepared:
+                matcher.run(batch)
+        assert (rig.device.captured, rig.device.replayed) == (len(BUCKETS), 2 * len(BUCKETS))
+
+    def test_a_gallery_stays_on_the_device_at_every_size(self, rig, inputs):
+        rig.build()
+        matcher, prepared = rig.load(MATCHER), [inputs(bucket) for bucket in (BUCKETS[0], BUCKETS[-1])]
+        for _ in range(3):
+            for batch in prepared:
+                matcher.run(batch)
+        for batch in prepared:
+            for name in ("videos", "sentences"):
+                assert sum(array is batch[name] for array in rig.device.uploads) == 1
+
+    @pytest.mark.parametrize(("version", "backend"), [("10.3", "tensorrt"), ("rtx-1.7", "tensorrt-rtx")])
+    def test_contexts_are_made_when_needed_and_share_one_memory(self, rig, inputs, version, backend):
+        rig.install(version)
+        rig.gpu = Gpu("a simulated GPU", "8.9")
+        rig.build(backend=backend)
+        matcher = rig.load(MATCHER)
+        contexts = matcher._contexts[0]._engine._contexts
+        assert contexts == []
+        for used, bucket in enumerate(BUCKETS, 1):
+            matcher.run(inputs(bucket))
+            assert [context._profile for context in contexts] == list(range(used))
+        assert len({context._memory for context in contexts}) == 1
+
+    def test_the_scheduler_sends_batches_of_exactly_these_sizes(self, rig, monkeypatch, samples):
+        rig.build()
+        matcher, sent = rig.load(MATCHER), []
+        run = matcher.run
+        monkeypatch.setattr(
+            matcher,
+            "run",
+            lambda arrays: (sent.append((arrays["videos"].shape[1], arrays["sentences"].shape[1])), run(arrays))[1],
+        )
+        encoded = encode(rig.reference, samples)
+        videos = Encoded(encoded["videos"], samples["frame_lengths"])
+        sentences = Encoded(encoded["sentences"], samples["word_lengths"])
+        pairs = np.divmod(np.arange(64), 8)
+        scores = match(matcher, videos, sentences, *pairs)
+        assert len(set(sent)) > 3
+        assert set(sent) <= set(BUCKETS)
+        expected = match(rig.reference("matcher"), videos, sentences, *pairs)
+        assert np.allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+    def test_engines_of_an_earlier_jsf_are_refused_and_give_way(self, rig):
+        folder = rig.build()[0].parent
+        for suffix in (".engine", ".json", ".log"):
+            (folder / f"{MATCHER}{suffix}").rename(folder / f"matcher{suffix}")
+        for name in ("frame_encoder", "word_encoder", "matcher"):
+            edit(folder / f"{name}.engine", schema=2)
+        with pytest.raises(NoEngineError, match="has schema 2; this jsf reads schema 3") as refusal:
+            load_graphs(rig.bundle, "cuda")
+        assert f"jsf build-engine --bundle {rig.bundle.root}" in refusal.value.fix
+        rig.build()
+        assert {path.stem for path in folder.iterdir()} == set(RUNNING)
+
+
 def test_lengths_that_disagree_are_refused(rig, samples):
     rig.build()
     inputs = match_inputs(encode(rig.reference, samples), samples, ALL_PAIRS)
     with pytest.raises(JsfError, match="'sentence_index' has P = 63, another input has 64"):
-        rig.load("matcher").run({**inputs, "sentence_index": inputs["sentence_index"][:63]})
+        rig.load(MATCHER).run({**inputs, "sentence_index": inputs["sentence_index"][:63]})
 
 
 def test_without_a_driver_no_runtime_is_touched(rig):
@@ -224,11 +322,13 @@ def edit(engine, **changes):
         ({"graph": "word_encoder"}, "was renamed: its sidecar is of 'word_encoder', not of 'frame_encoder'"),
         ({"hardware_compatible": "yes"}, "'hardware_compatible' is 'yes', expected a bool"),
         ({"types": None}, "'types' is None, expected a dict"),
-        ({"schema": 1}, "has schema 1; this jsf reads schema 2"),
+        ({"schema": 1}, "has schema 1; this jsf reads schema 3"),
         ({"backend": "tensorrt-lean"}, "'tensorrt-lean' is not known"),
-        ({"profile": None}, "'profile' is None, expected a dict"),
-        ({"profile": {}}, r"'profile' lacks \['B'\]"),
-        ({"profile": {"B": [1, 2]}}, "not described as they should be"),
+        ({"profiles": None}, "'profiles' is None, expected a list"),
+        ({"profiles": []}, r"each of 'profiles' must give \['B'\], and there must be one"),
+        ({"profiles": [{"B": [1, 2, 3]}, {}]}, r"each of 'profiles' must give \['B'\]"),
+        ({"profiles": [{"B": [1, 2]}]}, "not described as they should be"),
+        ({"profiles": [7]}, "not described as they should be"),
         ({"inputs": {"features": {"shape": ["B", 40, 12]}}}, "not described as they should be"),
         ({"outputs": {"videos": {"dtype": "float16", "shape": ["B", 40, 32]}}}, "it has the tensors"),
     ],
@@ -275,14 +375,14 @@ def test_an_engine_of_a_precision_that_the_bundle_no_longer_has_is_refused(rig):
     rig.build("int8")
     del rig.bundle.manifest.hashes["int8"]
     with pytest.raises(JsfError, match=r"was built from another graph: .* the bundle's int8 graph is absent"):
-        rig.load("matcher", "int8")
+        rig.load(MATCHER, "int8")
 
 
 def test_an_engine_of_graphs_that_were_made_again_is_refused(rig):
     rig.build("int8")
-    rig.bundle.manifest.hashes["int8"]["matcher"] = rig.bundle.manifest.hashes["fp16"]["matcher"]
+    rig.bundle.manifest.hashes["int8"][MATCHER] = rig.bundle.manifest.hashes["fp16"][MATCHER]
     with pytest.raises(JsfError, match="was built from another graph") as refusal:
-        rig.load("matcher", "int8")
+        rig.load(MATCHER, "int8")
     assert "jsf build-engine --int8" in refusal.value.fix
 
 
@@ -298,10 +398,10 @@ def test_the_engine_for_this_machine_is_found_among_others(rig):
     for version in ("10.16", "10.3"):
         rig.install(version)
         rig.build()
-    assert rig.load("matcher").description.startswith("tensorrt 10.3.0")
+    assert rig.load(MATCHER).description.startswith("tensorrt 10.3.0")
     rig.gpu = Gpu("another GPU", "9.0")
     with pytest.raises(JsfError) as refusal:
-        rig.load("matcher")
+        rig.load(MATCHER)
     assert "tensorrt-10.16.0-sm87/fp32: it was built by tensorrt 10.16.0" in refusal.value.message
     assert "tensorrt-10.3.0-sm87/fp32: it was built for compute capability 8.7" in refusal.value.message
     assert f"jsf build-engine --bundle {rig.bundle.root}" in refusal.value.fix
@@ -311,10 +411,10 @@ def test_a_sidecar_that_was_left_behind_stands_in_nobodys_way(rig):
     rig.install("10.16")
     edit(rig.build()[2], schema=1)
     rig.install("10.3")
-    with pytest.raises(NoEngineError, match=r"tensorrt-10.16.0-sm87/fp32: .*has schema 1; this jsf reads schema 2"):
-        rig.load("matcher")
+    with pytest.raises(NoEngineError, match=r"tensorrt-10.16.0-sm87/fp32: .*has schema 1; this jsf reads schema 3"):
+        rig.load(MATCHER)
     rig.build()
-    assert rig.load("matcher").description.startswith("tensorrt 10.3.0")
+    assert rig.load(MATCHER).description.startswith("tensorrt 10.3.0")
 
 
 AMPERE, TURING = Gpu("a simulated A100", "8.0"), Gpu("a simulated T4", "7.5")
@@ -328,7 +428,7 @@ def test_a_hardware_compatible_engine_runs_on_every_gpu_from_8_0(rig, samples):
         assert encode(rig.load, samples).keys() == {"videos", "sentences"}
     rig.gpu = TURING
     with pytest.raises(NoEngineError, match=r"built for compute capability 8.0 and newer, this GPU has 7.5"):
-        rig.load("matcher")
+        rig.load(MATCHER)
 
 
 def test_a_hardware_compatible_engine_is_built_on_gpus_from_8_0_and_on_no_jetson(rig, monkeypatch):
@@ -349,7 +449,7 @@ def test_a_servers_engine_is_not_for_a_jetson(rig, monkeypatch):
     rig.gpu = Gpu("a simulated Orin", "8.7")
     monkeypatch.setattr("jsf.runtime.backends.sidecar.is_jetson", lambda: True)
     with pytest.raises(NoEngineError, match="built for linux-aarch64, this machine is linux-aarch64-jetson"):
-        rig.load("matcher")
+        rig.load(MATCHER)
 
 
 @pytest.mark.parametrize("version", ["10.3", "10.16"])
@@ -371,7 +471,7 @@ def test_a_version_compatible_engine_runs_with_no_earlier_and_no_other_major_ver
     major = built.split(".")[0]
     message = f"by tensorrt {built}.0 for {major}.x from there, this machine has tensorrt {running}.0"
     with pytest.raises(NoEngineError, match=message) as refusal:
-        rig.load("matcher")
+        rig.load(MATCHER)
     assert "jsf build-engine" in refusal.value.fix
 
 
@@ -379,7 +479,7 @@ def test_the_engine_for_this_version_alone_goes_before_one_for_several(rig):
     rig.build(version_compatible=True)
     rig.install("10.16")
     rig.build()
-    assert rig.load("matcher").description.startswith("tensorrt 10.16.0")
+    assert rig.load(MATCHER).description.startswith("tensorrt 10.16.0")
 
 
 def test_the_timing_cache_is_kept_and_merged(rig, tmp_path):
@@ -454,7 +554,9 @@ class TestMemoryThatCpuAndGpuShare:
         free(4 << 30)
         rig.build()
         workspace = rig.trt.Builder._config._pools["WORKSPACE"]
-        assert workspace == (4 << 30) - memory.BASE - 4 * rig.bundle.graph("fp32", "matcher").stat().st_size
+        assert (
+            workspace == (4 << 30) - memory.BASE - (3 + len(BUCKETS)) * rig.bundle.graph("fp32", MATCHER).stat().st_size
+        )
 
     def test_a_build_that_does_not_fit_does_not_begin(self, rig, free, monkeypatch):
         free(2 << 30, 256 << 20)
@@ -492,23 +594,32 @@ class TestTypesThatWereBuilt:
         assert matcher.layers["int8"] > 10
 
     def test_a_layer_that_tensorrt_did_not_quantize_is_named(self, rig, tmp_path, monkeypatch):
-        monkeypatch.setattr(standin, "IN_HALF", {"jst.d4", "chd.stages.0.gate"})
+        monkeypatch.setattr(standin, "IN_HALF", {"jst.d4", "chd.stages.0.convolution"})
         with pytest.raises(JsfError) as refusal:
             rig.build("int8")
         assert (
-            "the int8 engine of 'matcher' does not compute in the types that its graph asks for: "
-            "jst.d4 in float16, not int8; chd.stages.0.gate in float16, not int8."
+            "the int8 engine of 'matcher.buckets' does not compute in the types that its graph asks for: "
+            "jst.d4 in float16, not int8; chd.stages.0.convolution in float16, not int8 (at 24 frames, 9 words)."
         ) in refusal.value.message
-        log = tmp_path / "cache" / "jsf" / "build-logs" / "tensorrt-10.3.0-sm87-int8-matcher.log"
+        log = tmp_path / "cache" / "jsf" / "build-logs" / "tensorrt-10.3.0-sm87-int8-matcher.buckets.log"
         assert str(log) in refusal.value.message
         assert log.read_text().splitlines()[-1] == "INFO: built"
         assert not rig.bundle.engines.exists()
 
+    def test_a_layer_that_tensorrt_quantized_at_most_sizes_is_named_with_the_one_where_not(self, rig, monkeypatch):
+        frames, words = BUCKETS[3]
+        monkeypatch.setattr(standin, "IN_HALF", {"jst.d4 [profile 3]"})
+        with pytest.raises(JsfError, match=rf"jst.d4 in float16, not int8 \(at {frames} frames, {words} words\)\."):
+            rig.build("int8")
+        rig.install("rtx-1.7")
+        with pytest.raises(JsfError, match=rf"jst.d4 in float16, not int8 \(at {frames} frames, {words} words\)\."):
+            rig.build("int8", "tensorrt-rtx")
+
     def test_an_engine_without_int8_is_caught_where_layers_have_lost_their_names(self, rig, monkeypatch):
         described = standin._layers
 
-        def without_names(model):
-            return [{**layer, "Metadata": ""} for layer in described(model) if "Int8" not in str(layer)]
+        def without_names(*args):
+            return [{**layer, "Metadata": ""} for layer in described(*args) if "Int8" not in str(layer)]
 
         monkeypatch.setattr(standin, "_layers", without_names)
         with pytest.raises(JsfError, match="'frame_encoder' computes nothing in int8, as its graph asks"):
@@ -516,7 +627,7 @@ class TestTypesThatWereBuilt:
         assert len(rig.build("fp16")) == 3
 
     def test_a_tensorrt_that_does_not_describe_its_layers_is_believed(self, rig, monkeypatch):
-        monkeypatch.setattr(standin, "_layers", lambda model: [])
+        monkeypatch.setattr(standin, "_layers", lambda *args: [])
         sidecar = EngineSidecar.read(rig.build("int8")[2].with_suffix(".json"))
         assert (sidecar.layers, sidecar.types) == ({}, {})
 
@@ -587,8 +698,8 @@ class TestReplay:
         for size in (3, 3, 3, 5, 3):
             inputs = {"features": samples["features"][:size], "lengths": samples["frame_lengths"][:size]}
             assert graph.run(inputs)["videos"].shape[0] == size
-        (context,) = graph._contexts._engine._contexts
-        assert context._how.cuda_graph_strategy == rig.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        (context,) = graph._contexts[0]._engine._contexts
+        assert context._settings.cuda_graph_strategy == rig.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         assert rig.device.captured == 0
 
 
@@ -670,7 +781,7 @@ class TestTheStandInCanFail:
         inputs = {"features": samples["features"], "lengths": samples["frame_lengths"]}
         for _ in range(2):
             graph.run(inputs)
-        (context,) = graph._contexts._engine._contexts
+        (context,) = graph._contexts[0]._engine._contexts
         context.set_input_shape("lengths", (8,))
         with pytest.raises(AssertionError, match="the context has changed"):
             graph.run(inputs)
@@ -678,7 +789,7 @@ class TestTheStandInCanFail:
     def test_a_capture_before_the_first_run(self, rig):
         rig.build()
         graph = rig.load("frame_encoder")
-        (context,) = graph._contexts._spare
+        context = graph._contexts[0]._create()
         buffers = [rig.device.allocate(1 << 16) for _ in range(3)]
         context.set_input_shape("features", (1, 40, 12))
         context.set_input_shape("lengths", (1,))

@@ -13,7 +13,7 @@ API = {
 }
 SOURCES = ["contexts.py", "log.py", "tensorrt.py"]
 SOURCES = [f"runtime/backends/{name}" for name in SOURCES]
-SOURCES += [f"export/{name}" for name in ("layer_types.py", "plan.py", "progress.py", "timing.py")]
+SOURCES += [f"export/{name}" for name in ("layer_types.py", "plan.py", "progress.py", "read_back.py", "timing.py")]
 
 OBJECTS = {
     "builder": "Builder",
@@ -40,6 +40,7 @@ ONLY_RTX = {
     "WHOLE_GRAPH_CAPTURE",
     "create_runtime_config",
     "cuda_graph_strategy",
+    "set_execution_context_allocation_strategy",
 }
 """Used where `hasattr(trt, "ComputeCapability")` or `hasattr(trt, "CudaGraphStrategy")` only."""
 

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from jsf.data.captions import read_captions
 from jsf.data.errors import JsfError
-from jsf.data.sequence import FeatureSequence, load_sequence
-from jsf.data.store import HDF5_SUFFIXES, FeatureStore, open_features
+from jsf.data.sequence import load_sequence
+from jsf.data.store import HDF5_SUFFIXES, open_features
 from jsf.runtime.bundle import Bundle
+from jsf.runtime.features import Stored
 from jsf.runtime.index.build import Outcome, Source, add_videos
 from jsf.runtime.index.contents import Contents
+from jsf.runtime.index.graph import has_faiss
+from jsf.runtime.index.growing import grow_graph, outgrown
 from jsf.runtime.index.models import Models
 from jsf.runtime.index.recall import measure_recall
 from jsf.verbs.output import note, print_json
-from jsf.verbs.recall import recall_json, recall_text
+from jsf.verbs.recall import graph_json, method_text, recall_json, recall_text
 from jsf.verbs.videos import VideoReader
 
 
@@ -40,6 +43,8 @@ def show_index(
     outcome = add_videos(out, models, list(find_sources(paths, models.extracting, device)))
     if not (out / "index.json").is_file():
         raise _failed(outcome)
+    if outgrown(Contents.load(out)) and has_faiss():
+        grow_graph(out, models, [row.sentence for row in rows])
     if rows:
         measure_recall(out, models, rows, str(captions))
     contents = Contents.load(out)
@@ -53,12 +58,14 @@ def show_index(
                 "failed": [{"video": name, "error": error.message} for name, error in outcome.failures.items()],
                 "first_stage": models.first_stage,
                 "second_stage": models.second_stage,
+                "graph": graph_json(contents),
                 "recall": recall_json(contents.recall),
                 "backend": models.description,
             }
         )
     else:
         note(f"{outcome.added:,} videos added, {outcome.known:,} were there already, by their ids")
+        note(f"first stage: {method_text(contents)}")
         note(recall_text(contents))
         print(f"{contents.videos:,} videos in {out}")
     if outcome.failures:
@@ -74,25 +81,16 @@ def find_sources(paths: Sequence[Path], bundle: Bundle, device: str) -> Iterator
     reader = VideoReader(bundle, device)
     for path in paths:
         if path.suffix in HDF5_SUFFIXES or (path.is_dir() and any(path.glob("[!.]*.npz"))):
-            yield from _stored(open_features(path))
+            store = open_features(path.absolute())
+            for video in (Stored(store, video_id) for video_id in store.ids()):
+                yield Source(video.id, video.name, video.read)
         elif path.suffix.lower() == ".npz":
             yield Source(path.stem, str(path.absolute()), partial(load_sequence, path))
         else:
             from jsf.extraction.files import find_videos
 
-            for video in find_videos([path]):
-                yield Source(video.stem, str(video.absolute()), partial(reader.read, str(video)))
-
-
-def _stored(store: FeatureStore) -> Iterator[Source]:
-    path = store.path.absolute()
-    for video_id in store.ids():
-        name = str(path / f"{video_id}.npz") if path.is_dir() else f"{path}#{video_id}"
-        yield Source(video_id, name, partial(_read, store, video_id, name))
-
-
-def _read(store: FeatureStore, video_id: str, name: str) -> FeatureSequence:
-    return FeatureSequence(store.read(video_id), extractor=store.extractor, source=name)
+            for file in find_videos([path]):
+                yield Source(file.stem, str(file.absolute()), partial(reader.read, str(file)))
 
 
 def _failed(outcome: Outcome) -> JsfError:

@@ -1,6 +1,6 @@
 """`jsf inspect`: what a bundle or an engine holds, whether it is whole, and whether it runs here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ from jsf.extraction.spec import ExtractorSpec
 from jsf.runtime.backends.sidecar import numbers
 from jsf.runtime.bundle import Bundle, default_bundle
 from jsf.runtime.inspect import BundleReport, EngineFile, inspect_bundle, inspect_engine
-from jsf.runtime.layer_times import layer_times
+from jsf.runtime.layer_times import Times, layer_times
 from jsf.verbs.facts import in_words, print_facts
 from jsf.verbs.losses import print_losses
 from jsf.verbs.output import note, print_json, print_table
@@ -95,7 +95,7 @@ def _print_engines(title: str, engines: list[EngineFile]) -> None:
 def _show_engine(path: Path, json: bool) -> None:
     engine = inspect_engine(path)
     trusted = engine.sidecar is not None and not engine.sidecar.version_compatible  # which carries code for the CPU
-    times = layer_times(engine.path) if engine.runs_here and trusted else {}
+    times = layer_times(engine.path) if engine.runs_here and trusted else []
     if json:
         print_json({**_engine_values(engine), "layer_ms": times})
     else:
@@ -104,11 +104,11 @@ def _show_engine(path: Path, json: bool) -> None:
         raise JsfError(engine.problem, engine.fix)
 
 
-def _print_engine(engine: EngineFile, times: Mapping[str, float]) -> None:
+def _print_engine(engine: EngineFile, times: Sequence[Times]) -> None:
     log = engine.path.with_suffix(".log")
     facts: dict[str, Any] = {"engine": engine.path, "MB": f"{engine.bytes / 1e6:.1f}"}
     values = asdict(engine.sidecar) if engine.sidecar else {}
-    types = values.pop("types", {})
+    types, profiles = values.pop("types", {}), values.pop("profiles", [])
     for name, value in values.items():
         facts[name.replace("_", " ")] = in_words(value) if isinstance(value, dict) else value
     facts["build log"] = log if log.is_file() else "none"
@@ -118,13 +118,31 @@ def _print_engine(engine: EngineFile, times: Mapping[str, float]) -> None:
     print_facts(facts)
     if types:
         print_table("layers with weights", ("layer", "type"), types.items())
+    _print_profiles(profiles, times)
     if times:
-        total, slowest = sum(times.values()), list(times.items())[:SLOWEST]
+        largest = times[-1]
+        total, slowest = sum(largest.values()), list(largest.items())[:SLOWEST]
         rows = [(name, f"{ms:.3f}", f"{100 * ms / total:.1f}") for name, ms in slowest]
-        shown = f"the {SLOWEST} slowest of {len(times)} layers" if len(times) > SLOWEST else f"{len(times)} layers"
-        print_table(f"{shown}, {total:.2f} ms in all", ("layer", "ms", "%"), rows)
+        count = f"the {SLOWEST} slowest of {len(largest)}" if len(largest) > SLOWEST else f"{len(largest)}"
+        where = " of the last profile" if len(times) > 1 else ""
+        print_table(f"{count} layers{where}, {total:.2f} ms in all", ("layer", "ms", "%"), rows)
     elif engine.obstacle:
         note(f"no times of layers: {engine.obstacle}")
+
+
+def _print_profiles(profiles: Sequence[Mapping[str, Sequence[int]]], times: Sequence[Times]) -> None:
+    """The lengths that an engine runs at, each from the least to the greatest, and how long it takes at the usual."""
+    names = list(profiles[0]) if profiles else []
+    rows = [
+        (*(_lengths(*profile[name]) for name in names), *([f"{sum(times[number].values()):.2f}"] if times else []))
+        for number, profile in enumerate(profiles)
+    ]
+    if rows:
+        print_table("profiles: lengths, the usual in brackets", (*names, *(["ms at the usual"] if times else [])), rows)
+
+
+def _lengths(least: int, usual: int, greatest: int) -> str:
+    return str(usual) if least == greatest else f"{least}-{greatest} ({usual})"
 
 
 def _bundle_values(report: BundleReport, extractor: str) -> dict[str, Any]:

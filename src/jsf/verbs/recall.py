@@ -1,8 +1,41 @@
-"""How the recall of an index's first stage is told, so that nobody takes a lost candidate for a bad match."""
+"""How an index's first stage is told, and what it loses, so that nobody takes a lost candidate for a bad match."""
 
+from dataclasses import asdict
 from typing import Any
 
-from jsf.runtime.index.contents import Contents, Recall
+from jsf.runtime.index.contents import Contents
+from jsf.runtime.index.first_stage import MOST
+from jsf.runtime.index.graph import has_faiss
+from jsf.runtime.index.growing import MANY
+from jsf.runtime.index.records import Recall
+
+EXACT = "exact product"
+
+
+def method_text(contents: Contents, count: int = 1) -> str:
+    """How the first stage finds the `count` nearest: by comparing all, or by a graph, which loses some."""
+    graph = contents.graph
+    if count > MOST:
+        return EXACT
+    install = "pip install '.[search]'"
+    if graph is None:
+        wanted = contents.videos > MANY and not has_faiss()
+        return EXACT + (f" (with {install}, `jsf index` makes a graph, which is faster)" if wanted else "")
+    finds = f"{100 * graph.agreement:.1f}% of the exact product's first 100, measured with {graph.queries}"
+    if not graph.good:
+        return f"{EXACT} (HNSW would find {finds})"
+    if not has_faiss():
+        return f"{EXACT} (the index's graph, which is faster, needs faiss: {install})"
+    rest = contents.videos - graph.videos
+    return f"HNSW over {graph.videos:,}{f', {EXACT} over {rest:,}' if rest else ''} (finds {finds})"
+
+
+def graph_json(contents: Contents, count: int = 1) -> dict[str, Any] | None:
+    """The graph that a search for the `count` nearest walks, for machines; None where all is compared."""
+    graph = contents.graph
+    if graph is None or not graph.good or not has_faiss() or count > MOST:
+        return None
+    return {name: value for name, value in asdict(graph).items() if name not in ("name", "hashes")}
 
 
 def recall_text(contents: Contents, rerank: int | None = None) -> str:

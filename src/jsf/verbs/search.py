@@ -6,7 +6,7 @@ from pathlib import Path
 from jsf.data.errors import JsfError
 from jsf.runtime.index.search import Hit, Searcher
 from jsf.verbs.output import note, print_json, print_table
-from jsf.verbs.recall import recall_json, recall_text
+from jsf.verbs.recall import EXACT, graph_json, method_text, recall_json, recall_text
 from jsf.verbs.videos import VideoReader, check_sentence
 
 
@@ -55,16 +55,19 @@ def show_hits(
     models, contents = searcher.models, searcher.collection.contents
     among = contents.videos if what == "video" else texts
     reranked = min(rerank, among) if models.matcher else 0
+    wanted = rerank if models.matcher else len(hits)
     if json:
         found = [{what: hit.name, "source": hit.source, "score": hit.score, "cosine": hit.cosine} for hit in hits]
         stages = {"first_stage": models.first_stage, "second_stage": models.second_stage, "reranked": reranked}
-        recall = {"recall": recall_json(contents.recall)} if what == "video" else {}
-        print_json({"query": query, "among": among, **stages, **recall, "backend": models.description, "hits": found})
+        first = {"graph": graph_json(contents, wanted), "recall": recall_json(contents.recall)}
+        told = stages | (first if what == "video" else {})
+        print_json({"query": query, "among": among, **told, "backend": models.description, "hits": found})
         return
     second = f"the first {reranked:,} ranked by {models.second_stage}" if models.matcher else "no second stage"
-    note(f"{among:,} {what}s by {models.first_stage}; {second}; {models.description}")
+    method = method_text(contents, wanted) if what == "video" else EXACT
+    note(f"{among:,} {what}s by {models.first_stage}, {method}; {second}; {models.description}")
     if what == "video":
-        note(recall_text(contents, rerank if models.matcher else len(hits)))
+        note(recall_text(contents, wanted))
     rows = [(hit.name, f"{hit.score:.4f}", f"{hit.cosine:.4f}", str(rank)) for rank, hit in enumerate(hits, start=1)]
     print_table(f'"{query}"' if what == "video" else query, (what, "score", "cosine", "rank"), rows)
 
