@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from jsf.data.clips import Clips
@@ -76,26 +77,26 @@ def key(item: object) -> object:
 def content(video: Video | Clips) -> Hashable:
     """What tells videos from one another as long as the process lives, without reading any.
 
-    Of a file its name and when it was written, of a stored one the store and its id, of features in memory, which can
-    be changed, their SHA-256.
+    Of a file its name and when it was written, of a video in an open HDF5 file the file and the id, of features in
+    memory, which can be changed, their SHA-256.
     """
-    if isinstance(video, Stored):
-        return video
+    if isinstance(video, Stored):  # a folder's files can be written anew, an open HDF5 file cannot
+        return _written(video.name) if video.store.path.is_dir() else video
     if isinstance(video, (str, Path)):
         return _written(str(video))
     if isinstance(video, Clips):
         return tuple(content(features) for features in (video.whole, *video.clips))
     if isinstance(video, FeatureSequence):
         return video.extractor, content(video.features)
-    return video.dtype.str, video.shape, hashlib.sha256(video.tobytes()).digest()
+    return video.dtype.str, video.shape, hashlib.sha256(np.ascontiguousarray(video).data).digest()
 
 
 def _written(name: str) -> Hashable:
-    """A file's absolute name, its size and its time; another thing each time where there is no file."""
+    """A file's absolute name, its number, its size and its time; another thing each time where there is no file."""
     file, _, _ = name.partition("#")
     path = Path(file if Path(file).suffix in HDF5_SUFFIXES else name).absolute()
     try:
         found = path.stat()
     except OSError:
         return object()
-    return str(path), name, found.st_size, found.st_mtime_ns
+    return str(path), name, found.st_ino, found.st_size, found.st_mtime_ns

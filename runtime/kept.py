@@ -61,8 +61,8 @@ class Kept:
                 if key not in self._rows:  # another thread may have made it too
                     self._rows[key] = tuple(map(np.array, row))  # a copy: a view would hold its whole batch
                     self._bytes += _size(row)
-            while self._bytes > self._most:
-                self._bytes -= _size(self._rows.popitem(last=False)[1])
+                while self._bytes > self._most:
+                    self._bytes -= _size(self._rows.popitem(last=False)[1])
 
 
 def _size(row: Arrays) -> int:

@@ -39,6 +39,7 @@ def layer_times(path: Path, device: Device | None = None, runs: int = RUNS) -> l
     device = device or open_device()
     log = keeping_log(trt)
     runtime = trt.Runtime(log)
+    runtime.engine_host_code_allowed = sidecar.version_compatible  # such an engine carries code for the CPU
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     own_memory = trt.ExecutionContextAllocationStrategy.STATIC
     context = engine.create_execution_context(own_memory) if engine else None

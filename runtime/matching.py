@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jsf.data.errors import JsfError
 from jsf.data.lengths import needed_steps
 from jsf.data.progress import track
 from jsf.runtime.backends.base import Arrays, Graph
@@ -74,7 +75,12 @@ def match(
 
     A symbolic matcher gets the pairs of a bucket together, at exactly the bucket's size. One whose `limits` allow gets
     the whole collection every time, so that a backend can keep it on its device.
+
+    Raises:
+        JsfError: there is no pair, or one is larger than the matcher's sizes.
     """
+    if not len(video_index):
+        raise JsfError("there is nothing to score: no pair was given.")
     order, outputs = [], []
     for rows, inputs in batches(matcher, videos, sentences, video_index, sentence_index):
         order.append(rows)
@@ -124,7 +130,7 @@ def _plan(
     """The (frames, words) of each batch and its pairs: bucket by bucket, the pairs of a video together."""
     (_, steps, width), (_, words, _) = videos.values.shape, sentences.values.shape
     sizes, chosen = [(steps, words)], np.zeros(len(video_index), np.intp)
-    if isinstance(matcher.inputs[0].shape[1], str):
+    if matcher.symbolic:
         sizes = list(matcher.buckets) or lattice(videos.left_padded)
         chosen = smallest_buckets(videos.needed[video_index], sentences.needed[sentence_index], sizes)
     order = np.lexsort((sentence_index, video_index, chosen))

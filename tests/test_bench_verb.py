@@ -69,7 +69,7 @@ def test_json_is_all_of_standard_output(bench, capsys):
     [
         ({"devices": ["tpu"]}, "device 'tpu' is not known"),
         ({"precisions": ["int8"]}, "has no int8-cpu graphs, only: fp32"),
-        ({"devices": ["cuda"]}, "'cuda' was asked for"),
+        ({"devices": ["cuda"]}, "'cuda' is not here"),
         ({"captions": "absent.csv"}, "absent.csv does not exist"),
         ({"ckpt": "absent.pt"}, "absent.pt does not exist"),
         ({"chart": "bench.mp3"}, "cannot be written as 'bench.mp3'"),

@@ -155,6 +155,12 @@ def test_either_a_sentence_or_a_video_with_texts_is_asked(search, inputs):
         search(**inputs)
 
 
+def test_more_results_than_are_ranked_are_refused(search):
+    with pytest.raises(JsfError, match="--top 5 asks for more than the 4 that are ranked") as error:
+        search("a red circle", top=5)
+    assert error.value.fix == "Add --rerank 5"
+
+
 def test_a_folder_that_is_no_index_is_named(tmp_path):
     with pytest.raises(JsfError, match="is not an index") as refused:
         show_search("red", None, None, tmp_path, 3, 4, None, None, "cpu", "auto", json=False)

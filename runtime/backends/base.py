@@ -35,6 +35,11 @@ class Graph(ABC):
     description: str
     """What runs where, as printed to the user: "onnxruntime 1.32.0 on cpu, fp32"."""
 
+    @property
+    def symbolic(self) -> bool:
+        """Whether a matcher's frames and words are open."""
+        return isinstance(self.inputs[0].shape[1], str)
+
     def run(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Runs the graph once.
 

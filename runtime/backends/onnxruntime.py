@@ -67,7 +67,7 @@ def _check_device(ort: Any, device: str) -> None:
         raise JsfError(f"onnxruntime has no device '{device}' here, expected one of: {', '.join(PROVIDERS)}.")
     if PROVIDERS[device] not in ort.get_available_providers():
         raise JsfError(
-            f"device '{device}' was asked for, but this onnxruntime offers only {ort.get_available_providers()}.",
+            f"device '{device}' is not here: this onnxruntime offers only {ort.get_available_providers()}.",
             "Run with --device cpu, or on a machine with a GPU: pip uninstall onnxruntime && pip install '.[gpu]'",
         )
 

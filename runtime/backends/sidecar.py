@@ -188,11 +188,20 @@ def _check_tensors(path: Path, sidecar: EngineSidecar) -> None:
     try:
         specs(sidecar.outputs)
         named = {length for spec in specs(sidecar.inputs) for length in spec.shape if isinstance(length, str)}
-        given = [{name for name, (_, _, _) in profile.items()} for profile in sidecar.profiles]
+        given = [{name for name, lengths in profile.items() if _rising(*lengths)} for profile in sidecar.profiles]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise JsfError(f"{path}: its tensors are not described as they should be ({error}).", REBUILD) from error
     if not given or any(names != named for names in given):
         raise JsfError(f"{path}: each of 'profiles' must give {sorted(named)}, and there must be one.", REBUILD)
+
+
+def _rising(least: object, usual: object, greatest: object) -> bool:
+    """Whether these are lengths; raises ValueError otherwise."""
+    found = least, usual, greatest
+    numbers = [length for length in found if type(length) is int]
+    if len(numbers) < 3 or not 0 < numbers[0] <= numbers[1] <= numbers[2]:
+        raise ValueError(f"{list(found)} are not three lengths, the least first")
+    return True
 
 
 def this_platform() -> str:

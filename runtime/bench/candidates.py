@@ -97,7 +97,7 @@ def open_candidates(
         asked = {name for name in (candidate.device, candidate.precision) if name in (*devices, *precisions)}
         if len(asked) == 2 or asked - here or not opened:
             raise reason
-    return opened, {candidate.name: reason.message for candidate, reason in absent}
+    return opened, {candidate.name: str(reason).replace("\n", " ") for candidate, reason in absent}
 
 
 class FullSize(Graph):
@@ -109,7 +109,7 @@ class FullSize(Graph):
     """
 
     def __init__(self, matcher: Graph, batch: int) -> None:
-        self._matcher, self.limits = matcher, {"P": batch}
+        self._matcher, self.limits = matcher, {**matcher.limits, "P": batch}
         self.inputs = tuple(
             replace(spec, shape=(spec.shape[0], MAX_STEPS, spec.shape[2])) if len(spec.shape) == 3 else spec
             for spec in matcher.inputs

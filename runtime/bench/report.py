@@ -35,7 +35,7 @@ class Matching:
         floor: share of its time that the arithmetic of the pairs' buckets takes at the fastest rate; None where no rate
             of this type was measured.
         sizes: each that pairs ran at.
-        difference: largest difference of its scores, over their range, from those at 40 x 40: for FP32 alone.
+        difference: largest difference of its scores from those at 40 x 40, over the largest of those: for FP32 alone.
         memory_bytes: at most, above the encoded pairs; None where it cannot be measured.
     """
 

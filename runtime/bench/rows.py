@@ -46,10 +46,10 @@ def matching_rows(
 
 
 def choose_baseline(ways: Sequence[Way]) -> str:
-    """What ratios refer to: the first peer, ONNX Runtime at 40 x 40 in FP32, or the first way."""
+    """What ratios refer to: the first peer, ONNX Runtime at 40 x 40 in FP32, the first at 40 x 40, or the first."""
     peers = [way.name for way in ways if way.opened.candidate.peer]
     usual = [way.name for way in ways if way.name == full_name("ONNX Runtime FP32")]
-    return [*peers, *usual, ways[0].name][0]
+    return [*peers, *usual, *(way.name for way in ways if way.batch), ways[0].name][0]
 
 
 def _sizes(way: Way, samples: Mapping[str, Sequence[float]]) -> list[SizeSpeed]:

@@ -63,10 +63,10 @@ def bench(
     """
     machine = describe_machine(Host())  # its load, before this adds to it
     manifest, encoders = bundle.manifest, bundle.manifest.running_graphs[:2]
-    if manifest.model in EMBEDDINGS and (captions or peers):
+    if manifest.model in EMBEDDINGS and (captions or peers or frames != MAX_STEPS):
         raise JsfError(
-            f"{bundle.root} is a bundle of {manifest.model}, whose graphs have one size: no table or peer is for it.",
-            "Leave out --captions and --ckpt.",
+            f"{bundle.root} is of {manifest.model}, whose graphs have one size: it takes no table, length or peer.",
+            "Leave out --captions, --frames and --ckpt.",
         )
     workload = table_workload(captions, bundle.vocabulary, manifest.task, frames, manifest.left_padded).evenly(PAIRS)
     opened, absent = open_candidates(bundle_candidates(bundle, devices, precisions), devices, precisions)
@@ -84,7 +84,7 @@ def bench(
         try:
             products = large_products(opened, Path(folder)) if ways else {}
         except JsfError as error:
-            absent["the arithmetic's floor"] = error.message
+            absent["the arithmetic's floor"] = str(error).replace("\n", " ")
         samples = interleave({**tasks, **products}, rounds)
     memory = measure_memory(ways, opened, workload, vocabulary)
     floor = find_floor(bundle, ways[0], products, samples) if products else None

@@ -20,7 +20,7 @@ All are multiples of the batches that are tried: a compiled peer is compiled for
 """
 
 ANOTHER_MODEL = 1e-2
-"""Of the score range: a peer that differs more does not run the same weights."""
+"""Of the largest score: a peer that differs more does not run the same weights."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def find_ways(opened: Sequence[Opened], workload: Workload) -> tuple[list[Way], 
     """
     ways: list[Way] = []
     failed = {}
-    bundled = next((each for each in opened if each.candidate.precision == "fp32"), opened[0])
+    bundled = next((each for each in opened if each.candidate.precision == "fp32" and not each.candidate.peer), None)
     for each in track(opened, "choosing batches", len(opened)):
         try:
             ways += [_peer(each, bundled, workload)] if each.candidate.peer else _both(each, workload)
@@ -84,13 +84,20 @@ def _both(opened: Opened, workload: Workload) -> list[Way]:
         return [Way(opened, matcher, pairs(len(workload)), None)]
     batch = best_batch(matcher, pairs(TRIED))
     full = FullSize(matcher, batch)
+    if not matcher.symbolic:  # LSTM-fusion, which has one size
+        return [Way(opened, full, pairs(FULL), batch)]
     exact = opened.candidate.precision == "fp32"
     difference = largest_difference(matcher, full, pairs(COMPARED)) if exact else None
     return [Way(opened, matcher, pairs(len(workload)), None, difference), Way(opened, full, pairs(FULL), batch)]
 
 
-def _peer(opened: Opened, bundled: Opened, workload: Workload) -> Way:
-    """At 40 x 40, compared with the bundle's own matcher."""
+def _peer(opened: Opened, bundled: Opened | None, workload: Workload) -> Way:
+    """At 40 x 40, compared with the bundle's own matcher in FP32."""
+    if bundled is None:
+        raise AnotherModelError(
+            f"{opened.name} is compared with the bundle's FP32 scores, and FP32 is left out.",
+            "Add --precision fp32, or leave out --ckpt.",
+        )
     peer, other = _matcher(opened), _matcher(bundled)
     another = f"{opened.name} runs another model than the bundle's"
     fix = "Name the checkpoint that the bundle was exported from: --ckpt RUN/best.pt"
@@ -102,7 +109,7 @@ def _peer(opened: Opened, bundled: Opened, workload: Workload) -> Way:
     full, compared = FullSize(peer, batch), _pairs(opened, workload, COMPARED)
     difference = largest_difference(full, FullSize(other, batch), compared)
     if not difference < ANOTHER_MODEL:
-        raise AnotherModelError(f"{another}: their scores differ by {difference:.1%} of the range.", fix)
+        raise AnotherModelError(f"{another}: their scores differ by {difference:.1%} of the largest.", fix)
     return Way(opened, full, _pairs(opened, workload, FULL), batch, difference)
 
 

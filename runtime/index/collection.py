@@ -53,6 +53,12 @@ class Collection:
             check_size(folder, segment, contents.width)
         matcher, videos = contents.matcher, contents.videos
         embeddings = np.empty((videos, contents.width), np.float32)
+        try:  # before the segments, which stay: a larger graph replaces this one
+            graph = _graph(folder, contents, embeddings)
+        except JsfError:
+            if Contents.load(folder) == contents:
+                raise
+            return cls.open(folder)  # it was replaced meanwhile
         found = cls(
             folder,
             contents,
@@ -61,7 +67,7 @@ class Collection:
             embeddings=embeddings,
             lengths=np.empty(videos, np.int32) if matcher else None,
             digests=np.empty((videos, DIGEST), np.uint8) if matcher else None,
-            graph=_graph(folder, contents, embeddings),  # before the segments, which stay: a larger one replaces it
+            graph=graph,
         )
         for segment in track(contents.segments, "opening the index", len(contents.segments)):
             found._take(read_members(folder, segment, contents.width, matcher is not None))

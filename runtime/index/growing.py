@@ -67,7 +67,8 @@ def grow_graph(folder: Path, models: Models, sentences: Sequence[str] = ()) -> N
                 np.save(temporary / f"{array}.npy", values, allow_pickle=False)
             hashes = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
         record = GraphRecord(name, len(graph), graph.description, hashes, graph.breadth, agreement, asked)
-        replace(contents, graph=record).save(folder)
+        # A recall is of the stage that measured it: with captions it is measured again.
+        replace(contents, graph=record, recall=None).save(folder)
 
 
 def _graph(folder: Path, contents: Contents) -> Hnsw:

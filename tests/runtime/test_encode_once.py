@@ -120,4 +120,14 @@ def test_content_tells_videos_apart_without_reading_them(tmp_path):
     (tmp_path / "a#b.npz").write_bytes(b"")
     names = [f"{tmp_path}/store.h5#v1", f"{tmp_path}/store.h5#v2", f"{tmp_path}/a#b.npz"]
     assert len({content(name) for name in [*names, *names]}) == 3
-    assert content(Stored(object(), "v")) != content(Stored(object(), "v"))
+    stores = [type("Store", (), {"path": tmp_path / "store.h5"})() for _ in range(2)]
+    assert len({content(Stored(store, "v")) for store in [*stores, *stores]}) == 2
+
+
+def test_a_folder_whose_file_was_written_anew_is_read_again(scorer, tmp_path):
+    FeatureSequence(features(0), 5.0, "toy 1", "").save(tmp_path / "v.npz")
+    stored = Stored(open_features(tmp_path), "v")
+    before = scorer.score(stored, "a red circle")
+    FeatureSequence(features(1), 5.0, "toy 1", "").save(tmp_path / "v.npz")
+    assert scorer.score(stored, "a red circle") == pytest.approx(scorer.score(features(1), "a red circle"), abs=1e-5)
+    assert scorer.score(stored, "a red circle") != before

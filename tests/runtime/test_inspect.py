@@ -14,6 +14,7 @@ import pytest
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.export.engine import build_engines
+from jsf.export.options import BuildOptions
 from jsf.export.profiles import BUCKETS
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.sidecar import EngineSidecar, obstacle, this_platform
@@ -357,6 +358,13 @@ def test_layers_by_time(graph, profiles, root, profiled, monkeypatch, tmp_path):
         assert list(times.values()) == [float(n) for n in range(len(times), 0, -1)]
     assert all(not array.any() for array in profiled.uploads)
     assert len(profiled.memory) == 0, "the buffers are freed"
+
+
+def test_an_engine_that_carries_code_is_timed_too(root, profiled, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = BuildOptions(version_compatible=True)
+    engine, *_ = build_engines(Bundle.open(root), "fp32", "tensorrt", options)
+    assert all(layer_times(engine, runs=1))
 
 
 def test_the_slowest_layers_are_shown(root, gpu, monkeypatch, capsys):

@@ -163,6 +163,12 @@ def test_a_pair_beyond_every_bucket_is_refused():
         match_pairs(matcher, encoded([40]), encoded([5], seed=1), [(0, 0)])
 
 
+def test_no_pair_is_an_error():
+    none = np.zeros(0, int)
+    with pytest.raises(JsfError, match="no pair was given"):
+        match(RecordingMatcher(4), encoded([9]), encoded([5], seed=1), none, none)
+
+
 @given(frames=lengths, words=lengths)
 def test_a_pair_gets_the_bucket_of_the_fewest_cells(frames, words):
     count = min(len(frames), len(words))

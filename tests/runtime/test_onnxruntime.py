@@ -124,7 +124,7 @@ class TestDevice:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
 
     def test_cuda_without_the_gpu_package(self, path):
-        with pytest.raises(JsfError, match="device 'cuda' was asked for, but this onnxruntime offers only") as refusal:
+        with pytest.raises(JsfError, match="device 'cuda' is not here: this onnxruntime offers only") as refusal:
             OnnxRuntimeGraph(path, "cuda")
         assert "--device cpu" in refusal.value.fix
         assert "pip install '.[gpu]'" in refusal.value.fix

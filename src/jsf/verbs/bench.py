@@ -44,14 +44,14 @@ def show_bench(
 
         peers = torch_peers(ckpt)
     report = bench(opened, devices, precisions, captions, frames, rounds, peers)
-    if out:
-        write_json(out, asdict(report))
-    if chart:
-        draw_chart(report, chart)
     if json:
         print_json(asdict(report))
     else:
         print_report(report)
+    if out:
+        write_json(out, asdict(report))
+    if chart:
+        draw_chart(report, chart)
 
 
 def print_report(report: Report) -> None:
@@ -59,10 +59,12 @@ def print_report(report: Report) -> None:
     if report.workload:
         pairs, frames = report.workload["pairs"], report.workload["frames"]
         title = f"{pairs} pairs: videos of {frames} frames, {report.workload['source']}; x: times {report.baseline}"
-        columns = ("matching", "x", "pairs/s", "ms a\npair", "of the\nfloor", "at\nonce", "differs\nby", "memory\nMB")
+        columns = ("matching", "x", "pairs/s", "of the\nfloor", "at\nonce", "differs\nby", "memory\nMB")
         print_table(title, columns, [_matching(row) for row in report.matching])
         _print_sizes([row for row in report.matching if row.buckets])
-    answers = ("a pair\np50 ms", "\np95", "of 100\np50 ms", "\np95") if report.workload else ("memory\nMB",)
+    answers = (
+        ("a pair\np50 ms", "a pair\np95 ms", "of 100\np50 ms", "of 100\np95 ms") if report.workload else ("memory\nMB",)
+    )
     title = "32 encoded at once; the answer to one sentence and a video, and of 100 encoded videos"
     columns = ("encoding", "videos\na second", "texts\na second", *answers)
     print_table(title if report.workload else "32 encoded at once", columns, map(_encoding, report.encoding))
@@ -74,7 +76,7 @@ def _matching(row: Matching) -> list[str]:
     differs = "" if row.difference is None else f"{row.difference:.0e}" if row.difference else "0"
     floor = f"{row.floor:.0%}" if row.floor else ""
     speed = row.pairs_per_second
-    return [row.name, f"{row.ratio:.2f}", f"{speed:,.1f}", f"{1e3 / speed:.2f}", floor, most, differs, _mb(row)]
+    return [row.name, f"{row.ratio:.2f}", f"{speed:,.1f}", floor, most, differs, _mb(row)]
 
 
 def _encoding(row: Encoding) -> list[str]:
@@ -102,15 +104,15 @@ def _facts(report: Report) -> dict[str, object]:
         "machine": f"{machine['processor']}, {machine['cores']} cores, load {machine['load']}; {machine['system']}",
         "versions": ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
         "ran": "; ".join(backends),
-        "medians": f"of {report.rounds} rounds in turn, after one that is not counted; {report.date}",
+        "rounds": f"{report.rounds}, in turn, after one that is not counted: medians; {report.date}",
     }
     if floor:
         rates = {kind: max(each.items(), key=lambda rate: rate[1]) for kind, each in floor.rates.items()}
         fastest = ", ".join(
-            f"{kind} {rate / 1e9:,.0f} GFLOP/s ({BACKENDS.get(name, name)})" for kind, (name, rate) in rates.items()
+            f"{kind} {rate / 1e9:,.0f} ({BACKENDS.get(name, name)})" for kind, (name, rate) in rates.items()
         )
         needed = f"{floor.operations / 1e9:.2f} GFLOP a pair ({floor.full_operations / 1e9:.2f} at 40x40)"
-        facts["floor"] = f"{needed}; fastest products: {fastest}"
+        facts["floor"] = f"{needed}; billion operations a second of a large product: {fastest}"
     return facts | {f"not here: {name}": why for name, why in report.absent.items()}
 
 

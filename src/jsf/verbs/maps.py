@@ -45,7 +45,7 @@ def check_format(path: Path) -> None:
     known = require("matplotlib.backends.backend_agg", "explain").FigureCanvasAgg.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
         raise JsfError(
-            f"a map cannot be written as '{path}'.", f"Name a file of one of these types: {', '.join(known)}."
+            f"a picture cannot be written as '{path}'.", f"Name a file of one of these types: {', '.join(known)}."
         )
 
 

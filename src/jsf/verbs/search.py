@@ -37,6 +37,8 @@ def show_search(
         check_sentence(query)
     lines = read_lines(texts) if texts else []
     searcher = Searcher.load(index, bundle, embedding, device, precision)
+    if searcher.models.matcher and top > rerank:
+        raise JsfError(f"--top {top} asks for more than the {rerank} that are ranked.", f"Add --rerank {top}")
     if query is not None:
         if unknown := searcher.models.unknown(query):
             note(f"words that the models do not know are left out: {', '.join(unknown)}")

@@ -1,12 +1,14 @@
 """A run on tiny models: every number of the report is there, for each kind of bundle."""
 
 import json
+import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from jsf.calibration.fp16 import add_fp16
 from jsf.data.errors import JsfError
 from jsf.runtime.bench import floor, memory
 from jsf.runtime.bench.candidates import Candidate
@@ -100,6 +102,17 @@ def test_a_peer_of_another_model_is_refused(tiny_bundle, variant_bundle, without
         bench(bundle, ["cpu"], rounds=1, peers=[as_peer(blanks)])
 
 
+def test_a_peer_needs_the_fp32_scores_of_the_bundle(tiny_bundle, tmp_path, without_memory):
+    bundle = Bundle.open(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    add_fp16(bundle)
+    with pytest.raises(
+        JsfError, match="peer FP32 is compared with the bundle's FP32 scores, and FP32 is left out"
+    ) as error:
+        bench(bundle, ["cpu"], ["fp16"], rounds=1, peers=[as_peer(bundle)])
+    assert error.value.fix == "Add --precision fp32, or leave out --ckpt."
+    assert bench(bundle, ["cpu"], ["fp16"], rounds=1).baseline == "ONNX Runtime FP16 40x40"
+
+
 def test_a_peer_that_does_not_run_is_named(tiny_bundle, without_memory):
     bundle = Bundle.open(tiny_bundle)
     graphs = load_graphs(bundle, "cpu")
@@ -132,5 +145,11 @@ def test_of_an_embedding_the_encoders_are_measured(embedding, tmp_path):
     (row,) = report.encoding
     assert row.videos_per_second > 0 and row.texts_per_second > 0 and row.memory_bytes > 1 << 20
     assert (row.pair, row.query) == (None, None)
-    with pytest.raises(JsfError, match="whose graphs have one size"):
-        bench(embedding, captions=tmp_path / "captions.csv")
+    for wrong in ({"captions": tmp_path / "captions.csv"}, {"frames": 10}):
+        with pytest.raises(JsfError, match="whose graphs have one size"):
+            bench(embedding, **wrong)
+
+
+def test_a_matcher_of_one_size_has_one_row(variant_bundle, without_memory):
+    report = bench(Bundle.open(variant_bundle("paper", "retrieval", "lstm-fusion")), ["cpu"], rounds=1)
+    assert [(row.name, row.buckets) for row in report.matching] == [("ONNX Runtime FP32 40x40", False)]
