@@ -506,7 +506,7 @@ REFUSALS = {
     "no bundle": ("score v0.npz red --bundle none", "none is not a bundle", "jsf export --ckpt"),
     "a damaged bundle": ("score v0.npz red --bundle damaged", "manifest.json is not readable JSON", "jsf export"),
     "a changed graph": ("score v0.npz red --bundle changed", "frame_encoder.onnx was changed", "jsf export"),
-    "no GPU": ("score v0.npz red --device cuda", "device 'cuda' was asked for", "--device cpu"),
+    "no GPU": ("score v0.npz red --device cuda", "device 'cuda' is not here", "--device cpu"),
     "an unknown device": ("score v0.npz red --device tpu", "device 'tpu' is not known, expected", ""),
     "no such precision": ("score v0.npz red --precision fp16", "has no fp16 graphs", "jsf build-engine --fp16"),
     "an unknown precision": ("score v0.npz red --precision fp8", "precision 'fp8' is not known, expected", ""),

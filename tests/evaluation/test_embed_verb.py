@@ -155,7 +155,7 @@ def test_twenty_labels_have_twenty_colours(tmp_path):
 REFUSED = {
     "nowhere to write": ({"out": None}, "-o was not given"),
     "another kind of file": ({"out": "out.h5"}, "embeddings cannot be written as '.*out.h5'"),
-    "another kind of picture": ({"picture": "map.docx"}, "map cannot be written as '.*map.docx'"),
+    "another kind of picture": ({"picture": "map.docx"}, "picture cannot be written as '.*map.docx'"),
     "no table": ({"captions": "gone.csv"}, "gone.csv does not exist"),
     "a model that scores pairs": ({"task": "retrieval"}, "a model for retrieval embeds neither videos nor texts"),
     "a map of too few": ({"captions": "captions.csv", "picture": "map.png"}, "a map of 2 videos says nothing"),

@@ -115,7 +115,7 @@ def test_cuda_that_is_not_there_is_an_error(bundle, machine, monkeypatch, built)
     machine(None)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     place_engines(bundle, *built)
-    with pytest.raises(JsfError, match="no usable NVIDIA GPU" if built else "device 'cuda' was asked for") as refusal:
+    with pytest.raises(JsfError, match="no usable NVIDIA GPU" if built else "device 'cuda' is not here") as refusal:
         load_graphs(bundle, "cuda")
     assert "--device cpu" in refusal.value.fix
 

@@ -10,16 +10,19 @@ import pytest
 
 from jsf.calibration.fp16 import add_fp16
 from jsf.data.errors import JsfError
-from jsf.runtime.bench import floor, memory
+from jsf.runtime.bench import floor, memory, run
 from jsf.runtime.bench.candidates import Candidate
-from jsf.runtime.bench.run import PAIRS, bench
+from jsf.runtime.bench.run import bench
 from jsf.runtime.bundle import Bundle
 from jsf.runtime.graphs import Graphs, load_graphs
 
+PAIRS = 100
+
 
 @pytest.fixture(autouse=True)
-def small_products(monkeypatch):
+def little_work(monkeypatch):
     monkeypatch.setattr(floor, "WIDTH", 64)
+    monkeypatch.setattr(run, "PAIRS", PAIRS)
 
 
 @pytest.fixture
