@@ -10,6 +10,7 @@ from jsf.models.presets import preset
 from jsf.runtime.backends.sidecar import EngineSidecar
 
 
+@pytest.mark.slow
 def test_the_paper_preset_exports_and_builds_in_both_precisions(golden_weights, tmp_path):
     pytest.importorskip("tensorrt_rtx")
     vocabulary = Vocabulary(tuple(f"word{i}" for i in range(99)))
