@@ -11,3 +11,8 @@ class JsfError(Exception):
         super().__init__(f"{message}\n{fix}" if fix else message)
         self.message = message
         self.fix = fix
+
+    @property
+    def line(self) -> str:
+        """The message and the fix, in one line."""
+        return str(self).replace("\n", " ")

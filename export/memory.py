@@ -6,8 +6,7 @@ A GPU with its own memory needs none of this: a tactic that does not fit there i
 from pathlib import Path
 
 from jsf.data.errors import JsfError
-
-MEMINFO = Path("/proc/meminfo")
+from jsf.runtime.meminfo import meminfo
 
 BASE = 3 << 29
 """Bytes of CUDA and TensorRT's builder, whose library of kernels alone is 1.4 GB."""
@@ -32,7 +31,7 @@ def workspace(graph: Path, precision: str, profiles: int) -> int:
     Raises:
         JsfError: the build does not fit, which would end this program or another one in the middle of it.
     """
-    available, swap = (_meminfo(name) for name in ("MemAvailable", "SwapFree"))
+    available, swap = (meminfo(name) or 0 for name in ("MemAvailable", "SwapFree"))
     builder = BASE + (COPIES + profiles) * graph.stat().st_size
     needed = builder + ACTIVATIONS[precision]
     if available + swap < needed:
@@ -43,11 +42,6 @@ def workspace(graph: Path, precision: str, profiles: int) -> int:
             f"Close programs (the desktop: sudo systemctl isolate multi-user), add swap or zram{smaller}.",
         )
     return max(available - builder, ACTIVATIONS[precision])
-
-
-def _meminfo(name: str) -> int:
-    lines = MEMINFO.read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 
 
 def _gb(count: int) -> str:

@@ -7,6 +7,7 @@ from jsf.data.errors import JsfError
 from jsf.export.layer_types import Layer, inspected_layers
 from jsf.export.options import BuildOptions
 from jsf.export.profiles import Lengths, shapes_of
+from jsf.runtime.backends.tensorrt import load_engine
 
 
 def read_layers(
@@ -22,9 +23,7 @@ def read_layers(
     Raises:
         JsfError: TensorRT does not load what it built.
     """
-    runtime = trt.Runtime(log)
-    runtime.engine_host_code_allowed = options.version_compatible  # such an engine carries code; it was just built here
-    engine = runtime.deserialize_cuda_engine(plan)
+    _runtime, engine = load_engine(trt, log, plan, options.version_compatible)
     no_memory = trt.ExecutionContextAllocationStrategy.USER_MANAGED  # nothing is run
     context = engine.create_execution_context(no_memory) if engine else None
     if context is None:

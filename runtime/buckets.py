@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from jsf.data.errors import JsfError
 from jsf.data.lengths import FRAME_BUCKETS, LEFT_FRAME_BUCKETS, WORD_BUCKETS
+from jsf.runtime.meminfo import meminfo
 
 LIVE = 3
 """Joint tensors that live at a time: the product of frames and words, D2's output and D3's."""
 
 LEAST = 4
 """Pairs that share one reading of the weights, where a cache holds fewer."""
-
-MEMINFO = Path("/proc/meminfo")
 
 MOST_BYTES = 8 << 20
 """Of a joint tensor: 16 pairs of 39 x 7 at once are the fastest even where a cache holds more, 120 are 12% slower."""
@@ -68,5 +67,4 @@ def _cache_bytes() -> int:
 
 def _free_bytes() -> int:
     """The memory that programs can have now; plenty where the system does not say."""
-    lines = MEMINFO.read_text().splitlines() if MEMINFO.is_file() else []
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), MOST_BYTES * 8)
+    return meminfo("MemAvailable") or MOST_BYTES * 8

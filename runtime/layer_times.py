@@ -12,6 +12,7 @@ from jsf.runtime.backends.device import Buffer, Device, open_device
 from jsf.runtime.backends.driver import require_gpu
 from jsf.runtime.backends.log import keeping_log
 from jsf.runtime.backends.sidecar import MODULES, EngineSidecar, specs
+from jsf.runtime.backends.tensorrt import load_engine
 
 RUNS = 20
 
@@ -38,9 +39,7 @@ def layer_times(path: Path, device: Device | None = None, runs: int = RUNS) -> l
     trt = require(MODULES[sidecar.backend], sidecar.backend)
     device = device or open_device()
     log = keeping_log(trt)
-    runtime = trt.Runtime(log)
-    runtime.engine_host_code_allowed = sidecar.version_compatible  # such an engine carries code for the CPU
-    engine = runtime.deserialize_cuda_engine(path.read_bytes())
+    _runtime, engine = load_engine(trt, log, path.read_bytes(), sidecar.version_compatible)
     own_memory = trt.ExecutionContextAllocationStrategy.STATIC
     context = engine.create_execution_context(own_memory) if engine else None
     if context is None:

@@ -136,6 +136,6 @@ def _plan(
     order = np.lexsort((sentence_index, video_index, chosen))
     for bucket, first, count in zip(*np.unique(chosen[order], return_index=True, return_counts=True), strict=True):
         (frames, words), rows = sizes[bucket], order[first : first + count]
-        at_once = matcher.limits.get("P", pairs_at_once(frames, words, width))
+        at_once = matcher.limits.get("P") or pairs_at_once(frames, words, width)
         for start in range(0, count, at_once):
             yield (frames, words), rows[start : start + at_once]

@@ -62,10 +62,7 @@ class TensorRTGraph(Graph):
 
     def _load(self, trt: Any) -> None:
         self._log = keeping_log(trt)
-        runtime = trt.Runtime(self._log)
-        # A version-compatible engine carries code for the CPU, which runs here: as much to be trusted as a program.
-        runtime.engine_host_code_allowed = self._sidecar.version_compatible
-        engine = runtime.deserialize_cuda_engine(self._path.read_bytes())
+        runtime, engine = load_engine(trt, self._log, self._path.read_bytes(), self._sidecar.version_compatible)
         if engine is None:
             raise self._refused("TensorRT refuses it: " + (" ".join(self._log.errors) or "no reason given"))
         if (found := _described(trt, engine)) != (expected := self._declared()):
@@ -119,6 +116,16 @@ class TensorRTGraph(Graph):
 
     def _refused(self, reason: str) -> JsfError:
         return JsfError(f"{self._path} cannot be loaded: {reason}.", self._sidecar.rebuild(self._path))
+
+
+def load_engine(trt: Any, log: Any, plan: Any, version_compatible: bool) -> tuple[Any, Any]:
+    """A serialized engine's runtime, which must live as long as the engine, and the engine; None where it is refused.
+
+    A version-compatible engine carries code for the CPU, which runs here: as much to be trusted as a program.
+    """
+    runtime = trt.Runtime(log)
+    runtime.engine_host_code_allowed = version_compatible
+    return runtime, runtime.deserialize_cuda_engine(plan)
 
 
 class NoEngineError(JsfError):

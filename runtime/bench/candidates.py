@@ -97,7 +97,7 @@ def open_candidates(
         asked = {name for name in (candidate.device, candidate.precision) if name in (*devices, *precisions)}
         if len(asked) == 2 or asked - here or not opened:
             raise reason
-    return opened, {candidate.name: str(reason).replace("\n", " ") for candidate, reason in absent}
+    return opened, {candidate.name: reason.line for candidate, reason in absent}
 
 
 class FullSize(Graph):

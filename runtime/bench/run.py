@@ -84,7 +84,7 @@ def bench(
         try:
             products = large_products(opened, Path(folder)) if ways else {}
         except JsfError as error:
-            absent["the arithmetic's floor"] = str(error).replace("\n", " ")
+            absent["the arithmetic's floor"] = error.line
         samples = interleave({**tasks, **products}, rounds)
     memory = measure_memory(ways, opened, workload, vocabulary)
     floor = find_floor(bundle, ways[0], products, samples) if products else None

@@ -73,7 +73,7 @@ def find_ways(opened: Sequence[Opened], workload: Workload) -> tuple[list[Way], 
         except JsfError as error:
             if not each.candidate.peer or isinstance(error, AnotherModelError):
                 raise
-            failed[each.name] = error.message
+            failed[each.name] = error.line
     return ways, failed
 
 

@@ -3,31 +3,17 @@
 import sys
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
 from jsf.data.errors import JsfError
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 
-HEADER = '<ir_version: 9, opset_import: ["" : 20]> '
-
-
-def write(path, text):
-    onnx.save(onnx.parser.parse_model(HEADER + text), path)
-    return path
-
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory):
+def graph(sums_graph):
     """rows [B, 2, 3] and index [P] -> the sums [P] of the rows that `index` names."""
-    path = write(
-        tmp_path_factory.mktemp("graphs") / "sums.onnx",
-        "sums (float[B, 2, 3] rows, int32[P] index) => (float[P] total) {"
-        "axes = Constant <value_ints: ints = [1, 2]> ()  picked = Gather(rows, index)"
-        "total = ReduceSum <keepdims: int = 0> (picked, axes) }",
-    )
-    return OnnxRuntimeGraph(path)
+    return OnnxRuntimeGraph(sums_graph(2))
 
 
 ROWS = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
@@ -106,8 +92,8 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path, content):
         OnnxRuntimeGraph(path)
 
 
-def test_a_graph_of_other_types_is_refused(tmp_path):
-    path = write(tmp_path / "double.onnx", "g (double[B] x) => (double[B] y) { y = Neg(x) }")
+def test_a_graph_of_other_types_is_refused(write_graph, tmp_path):
+    path = write_graph(tmp_path / "double.onnx", "g (double[B] x) => (double[B] y) { y = Neg(x) }")
     with pytest.raises(JsfError, match=r"'x' of the graph is a tensor\(double\), expected one of: tensor\(float\)"):
         OnnxRuntimeGraph(path)
 
@@ -116,8 +102,8 @@ class TestDevice:
     """A device that is not there is an error, also where ONNX Runtime itself would fall back."""
 
     @pytest.fixture
-    def path(self, tmp_path):
-        return write(tmp_path / "neg.onnx", "g (float[B] x) => (float[B] y) { y = Neg(x) }")
+    def path(self, write_graph, tmp_path):
+        return write_graph(tmp_path / "neg.onnx", "g (float[B] x) => (float[B] y) { y = Neg(x) }")
 
     @pytest.fixture(autouse=True)
     def cpu_only(self, monkeypatch):

@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnx
 import openvino
 import pytest
 
@@ -36,27 +35,15 @@ from jsf.runtime.embedder import Embedder
 from jsf.runtime.graphs import load_graphs
 from jsf.runtime.scorer import Scorer
 
-HEADER = '<ir_version: 9, opset_import: ["" : 20, "made.up" : 1]> '
 VERSION = openvino.__version__.partition("-")[0]
 SENTENCES = ["a red circle", "blue", "a square then a red square then rings while blue circle a red a blue circle"]
 BLANKS = ["a red _____ then rings", "__", "then a square while a red circle then rings a blue _____ circle"]
 
 
-def write(path, text):
-    onnx.save(onnx.parser.parse_model(HEADER + text), path)
-    return path
-
-
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory):
+def graph(sums_graph):
     """rows [B, T, 3] and index [P] -> the sums [P] of the rows that `index` names."""
-    path = write(
-        tmp_path_factory.mktemp("graphs") / "sums.onnx",
-        "sums (float[B, T, 3] rows, int32[P] index) => (float[P] total) {"
-        "axes = Constant <value_ints: ints = [1, 2]> ()  picked = Gather(rows, index)"
-        "total = ReduceSum <keepdims: int = 0> (picked, axes) }",
-    )
-    return OpenVinoGraph(path)
+    return OpenVinoGraph(sums_graph("T"))
 
 
 def check_sums(graph, batch, steps):
@@ -96,8 +83,8 @@ def test_threads_take_turns(graph):
             done.result()
 
 
-def test_it_computes_in_fp32_whatever_the_cpu_offers(tmp_path):
-    path = write(
+def test_it_computes_in_fp32_whatever_the_cpu_offers(write_graph, tmp_path):
+    path = write_graph(
         tmp_path / "square.onnx", "g (float[B, 40] x) => (float[B, B] y) { z = Transpose(x) y = MatMul(x, z) }"
     )
     x = np.random.default_rng(0).standard_normal((300, 40)).astype(np.float32)
@@ -122,8 +109,10 @@ def test_wrong_inputs_are_refused(graph, inputs, message):
         graph.run(inputs)
 
 
-def test_lengths_that_do_not_fit_each_other_are_refused(tmp_path):
-    graph = OpenVinoGraph(write(tmp_path / "add.onnx", "g (float[B] x, float[C] y) => (float[D] z) { z = Add(x, y) }"))
+def test_lengths_that_do_not_fit_each_other_are_refused(write_graph, tmp_path):
+    graph = OpenVinoGraph(
+        write_graph(tmp_path / "add.onnx", "g (float[B] x, float[C] y) => (float[D] z) { z = Add(x, y) }")
+    )
     with pytest.raises(JsfError, match=r"openvino cannot run .*add\.onnx: .*[Ss]hape"):
         graph.run({"x": np.ones(2), "y": np.ones(3)})
     assert graph.run({"x": np.ones(3), "y": np.ones(3)})["z"].tolist() == [2, 2, 2]
@@ -149,8 +138,8 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path, capfd, content, why):
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_operation_that_it_does_not_have_is_named(tmp_path):
-    path = write(tmp_path / "op.onnx", "g (float[B] x) => (float[B] y) { y = made.up.Wave(x) }")
+def test_an_operation_that_it_does_not_have_is_named(write_graph, tmp_path):
+    path = write_graph(tmp_path / "op.onnx", "g (float[B] x) => (float[B] y) { y = made.up.Wave(x) }")
     with pytest.raises(JsfError, match=r"op\.onnx cannot be loaded by openvino .*made\.up\.Wave"):
         OpenVinoGraph(path)
 

@@ -549,7 +549,7 @@ class TestMemoryThatCpuAndGpuShare:
         def say(available, swap=0):
             meminfo = f"MemTotal: 8000000 kB\nMemAvailable: {available >> 10} kB\nSwapFree: {swap >> 10} kB\n"
             (tmp_path / "meminfo").write_text(meminfo)
-            monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+            monkeypatch.setattr("jsf.runtime.meminfo.MEMINFO", tmp_path / "meminfo")
 
         return say
 
