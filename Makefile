@@ -1,6 +1,6 @@
 # `make demo` shows the whole chain, `make test` checks it. Both make the environment in .venv first.
 PYTHON ?= python3
-EXTRAS := cpu,train,export,quantize,extract,caption,analysis,tensorrt-rtx,openvino,search,dev
+EXTRAS := cpu,train,export,resnet,quantize,extract,caption,analysis,tensorrt-rtx,openvino,search,dev
 
 .PHONY: setup demo test lint
 

@@ -1,14 +1,39 @@
 """The log-mel spectrum of a sound and its statistics around each frame. numpy only; nothing is learned."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-_BLOCK = 4096
+_BLOCK = 1024
 """Columns transformed at a time: bounds the memory that a long film needs."""
+
+
+class AudioFeatures(Protocol):
+    """A recipe that turns the sound around each frame into numbers."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second of the mono sound that it takes."""
+
+    @property
+    def width(self) -> int:
+        """W, numbers a frame."""
+
+    def features(self, pieces: Iterable[Floats], start: float, times: npt.NDArray[np.float64]) -> Floats:
+        """The numbers [T, W] around each of T frames; a sound without samples gives zeros.
+
+        Called from several threads at once, each with a sound of its own.
+
+        Args:
+            pieces: the sound, mono, in pieces [samples] of any lengths; a long film's are not kept, but used up.
+            start: seconds at which the sound starts, on the frames' clock; negative where it is earlier.
+            times: [T] seconds, rising.
+        """
 
 
 @dataclass(frozen=True)
@@ -37,41 +62,69 @@ class LogMel:
         if not (windows and bands and 0 <= self.low < self.high <= self.rate / 2):
             raise ValueError(f"no sound has these settings: {self}")
 
+    @property
+    def width(self) -> int:
+        """Numbers a frame: the mean and the standard deviation of each band."""
+        return 2 * self.bands
+
     def spectrum(self, sound: Floats) -> Floats:
         """The spectrum [columns, bands] of a mono sound [samples]; no columns where it is shorter than a window."""
-        length, step = round(self.window * self.rate), round(self.hop * self.rate)
+        length, step = self._lengths
         if len(sound) < length:
             return np.zeros((0, self.bands), np.float32)
         pieces = np.lib.stride_tricks.sliding_window_view(sound, length)[::step]
         taper = np.hanning(length + 1)[:-1]  # periodic, as in VGGish
         points = 1 << (length - 1).bit_length()
-        filters = self._filters(points)
-        blocks = [
-            np.log1p(np.abs(np.fft.rfft(pieces[start : start + _BLOCK] * taper, points)) @ filters * 100).astype(
-                np.float32
-            )
-            for start in range(0, len(pieces), _BLOCK)
-        ]
-        return np.concatenate(blocks)
+        magnitudes = np.abs(np.fft.rfft(pieces * taper, points))
+        return np.log1p(magnitudes @ self._filters(points) * 100).astype(np.float32)
 
-    def statistics(self, sound: Floats, start: float, times: npt.NDArray[np.float64]) -> Floats:
+    def features(self, pieces: Iterable[Floats], start: float, times: npt.NDArray[np.float64]) -> Floats:
         """Mean and standard deviation [T, 2 * bands] of the spectrum around each of T frames.
 
         Each moment of the sound belongs to the frame nearest in time. A frame without sound gets zeros.
 
         Args:
-            sound: [samples], mono; may be empty.
+            pieces: the sound, mono, in pieces [samples] of any lengths; heard one by one, none is kept.
             start: seconds at which the sound starts, on the frames' clock.
             times: [T] seconds, rising.
         """
-        spectrum = self.spectrum(sound)
-        centres = start + self.window / 2 + self.hop * np.arange(len(spectrum))
-        groups = np.split(spectrum, np.searchsorted(centres, (times[1:] + times[:-1]) / 2))
-        statistics = np.zeros((len(times), 2 * self.bands), np.float32)
-        for row, group in zip(statistics, groups, strict=True):
-            if len(group):
-                row[:] = np.concatenate([group.mean(axis=0), group.std(axis=0)])
-        return statistics
+        counts, sums = np.zeros((len(times), 1)), np.zeros((len(times), self.width))
+        edges, column = (times[1:] + times[:-1]) / 2, 0
+        for block in self._blocks(pieces):
+            spectrum = self.spectrum(block).astype(np.float64)
+            centres = start + self.window / 2 + self.hop * np.arange(column, column + len(spectrum))
+            frames, firsts, found = np.unique(
+                np.searchsorted(edges, centres, side="right"), return_index=True, return_counts=True
+            )
+            if len(frames):
+                counts[frames] += found[:, None]
+                sums[frames] += np.add.reduceat(np.hstack([spectrum, spectrum**2]), firsts)
+            column += len(spectrum)
+        means, squares = np.split(sums / np.maximum(counts, 1), 2, axis=1)
+        return np.hstack([means, np.sqrt(np.maximum(squares - means**2, 0))]).astype(np.float32)
+
+    def spectra(self, pieces: Iterable[Floats]) -> Iterator[Floats]:
+        """The spectrum [columns, bands] of a sound in pieces of any lengths, block by block."""
+        return map(self.spectrum, self._blocks(pieces))
+
+    @property
+    def _lengths(self) -> tuple[int, int]:
+        """Window and hop, in samples."""
+        return round(self.window * self.rate), round(self.hop * self.rate)
+
+    def _blocks(self, pieces: Iterable[Floats]) -> Iterator[Floats]:
+        """The sound in blocks of whole columns; what the next column needs too is in both."""
+        length, step = self._lengths
+        waiting: list[Floats] = []
+        samples = 0
+        for piece in pieces:
+            waiting.append(piece)
+            if (samples := samples + len(piece)) >= length + _BLOCK * step:
+                sound = np.concatenate(waiting)
+                end = (samples - length) // step * step + step
+                yield sound[: end - step + length]
+                waiting, samples = [sound[end:]], samples - end
+        yield np.concatenate([np.zeros(0, np.float32), *waiting])
 
     def _filters(self, points: int) -> npt.NDArray[np.float64]:
         """Triangular filters [points // 2 + 1, bands], equally wide on the HTK mel scale."""

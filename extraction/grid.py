@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from jsf.data.sequence import sample_steps
+from jsf.data.sequence import MAX_STEPS, sample_steps
 
 FPS = 5
 """Frames per second at which videos are sampled (JSFusion, section 3.1)."""
@@ -21,21 +21,22 @@ class Grid:
     Attributes:
         origin: presentation time of the first frame, in units of `time_base`.
         time_base: seconds.
-        slots: the slots that are kept, 40 equidistant ones of those that hold a frame.
+        slots: the slots that are kept, of those that hold a frame, in order -> the presentation time of that frame.
     """
 
     origin: int
     time_base: Fraction
-    slots: frozenset[int]
+    slots: dict[int, int]
 
     @classmethod
-    def at(cls, ticks: list[int], time_base: Fraction) -> "Grid":
-        """The grid of frames at distinct, rising `ticks`, in units of `time_base`."""
+    def at(cls, ticks: list[int], time_base: Fraction, limit: int = MAX_STEPS) -> "Grid":
+        """The grid of frames at distinct, rising `ticks`, in units of `time_base`; keeps `limit` equidistant ones."""
         offsets = [tick - ticks[0] for tick in ticks]
         # The last frame lasts as long as the one before it; the slot at the video's very end is not part of it.
         end = _slot(2 * offsets[-1] - offsets[-2:][0], time_base)
-        held = sorted({0, *(slot for offset in offsets if (slot := _slot(offset, time_base)) < end)})
-        return cls(ticks[0], time_base, frozenset(held[step] for step in sample_steps(len(held))))
+        last = {_slot(offset, time_base): tick for tick, offset in zip(ticks, offsets, strict=True)}
+        held = [slot for slot in last if slot < end] or [0]
+        return cls(ticks[0], time_base, {held[step]: last[held[step]] for step in sample_steps(len(held), limit)})
 
     def slot(self, frame: Any) -> int:
         """The slot that a decoded video frame falls into."""

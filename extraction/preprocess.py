@@ -1,25 +1,63 @@
 """A decoded frame to the CNN's input: short side resized, centre crop, upright, normalised."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+WIDE = 8
+"""Of a picture whose long side is more than so many times its short side, only the middle is resized."""
 
-def square(frame: Any, size: int, reformatter: Any) -> npt.NDArray[np.uint8]:
-    """The centre [size, size, 3] of a frame whose short side was resized to `size` (bicubic), RGB.
+INTERPOLATIONS = ("bicubic", "bilinear", "area", "lanczos")
 
-    Args:
-        frame: an `av.VideoFrame`; its display rotation is applied in quarter turns.
-        size: pixels.
-        reformatter: an `av.video.reformatter.VideoReformatter`, kept between the frames of a video.
+
+@dataclass(frozen=True)
+class Square:
+    """How a frame becomes a square: its short side is resized, then the centre is cut out.
+
+    Attributes:
+        size: side of the square, in pixels.
+        short_side: of the resized frame, in pixels; the long one is rounded down, as torchvision and transformers do.
+            None: `size`, and the long one is rounded to the nearest, as EfficientNet-Lite0's extractor does.
+        interpolation: one of `INTERPOLATIONS`.
     """
-    short = min(frame.width, frame.height)
-    width, height = (round(side * size / short) for side in (frame.width, frame.height))
-    image = reformatter.reformat(frame, width, height, "rgb24", interpolation="BICUBIC").to_ndarray()
-    top, left = (height - size) // 2, (width - size) // 2
-    # The centre square of a turned image is the turned centre square.
-    return np.rot90(image[top : top + size, left : left + size], round(frame.rotation / 90))
+
+    size: int
+    short_side: int | None = None
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where no square can be cut."""
+        if not 0 < self.size <= (self.short_side or self.size) or self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"{self}: expected 0 < size <= short_side and one of {', '.join(INTERPOLATIONS)}")
+
+    def cut(self, frame: Any, reformatter: Any) -> npt.NDArray[np.uint8]:
+        """The square [size, size, 3] of a frame, RGB.
+
+        Args:
+            frame: an `av.VideoFrame`; its display rotation is applied in quarter turns.
+            reformatter: an `av.video.reformatter.VideoReformatter`, kept between the frames of a video.
+        """
+        source = _middle(frame) if max(frame.width, frame.height) > WIDE * min(frame.width, frame.height) else frame
+        short = min(source.width, source.height)
+        if self.short_side is None:
+            width, height = (round(side * self.size / short) for side in (source.width, source.height))
+        else:
+            width, height = (side * self.short_side // short for side in (source.width, source.height))
+        scaled = reformatter.reformat(source, width, height, "rgb24", interpolation=self.interpolation.upper())
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        # The centre square of a turned image is the turned centre square.
+        image = scaled.to_ndarray()[top : top + self.size, left : left + self.size]
+        return np.rot90(image, round(frame.rotation / 90))
+
+
+def _middle(frame: Any) -> Any:
+    """The middle of a picture that would take too much memory, resized: its long side is `WIDE` times the short one."""
+    image = frame.to_ndarray(format="rgb24")
+    most = WIDE * min(image.shape[:2])
+    top, left = (max(0, (side - most) // 2) for side in image.shape[:2])
+    return type(frame).from_ndarray(np.ascontiguousarray(image[top : top + most, left : left + most]), format="rgb24")
 
 
 def normalize(

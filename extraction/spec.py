@@ -1,28 +1,36 @@
-"""`extractor.json`: what the visual graph takes and gives, and the sound's settings."""
+"""`extractor.json`: what the graphs of an extractor take and give, and how frames and sound become that."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256, write_json
 from jsf.extraction.audio import LogMel
+from jsf.extraction.preprocess import Square
 
 SPEC = "extractor.json"
 GRAPH = "visual.onnx"
+SOUND_GRAPH = "sound.onnx"
+
+LOG_MEL, VGGISH, NO_SOUND = "log-mel", "vggish", "none"
+SOUNDS = (LOG_MEL, VGGISH, NO_SOUND)
 
 
 @dataclass(frozen=True)
 class ExtractorSpec:
-    """An extractor folder holds `visual.onnx` and this, `extractor.json`.
+    """An extractor folder holds `visual.onnx`, this as `extractor.json`, and for VGGish `sound.onnx`.
 
     Attributes:
         name, version: of the recipe; a change of sampling, preprocessing or statistics changes the version.
         input, output: names in the graph: [B, 3, size, size] f32 -> [B, width] f32.
         size: side of the square input, in pixels.
         mean, std: per channel, on pixel values 0..255 (RGB).
-        sha256: of the graph's file.
+        sha256: of the visual graph's file.
         audio: settings of the log-mel spectrum.
+        short_side, interpolation: as of `Square`.
+        sound: "log-mel" for its statistics, "vggish", or "none".
+        sound_sha256: of the sound graph's file; "" where there is none.
     """
 
     name: str
@@ -35,38 +43,56 @@ class ExtractorSpec:
     std: tuple[float, float, float]
     sha256: str
     audio: LogMel = field(default_factory=LogMel)
+    short_side: int | None = None
+    interpolation: str = "bicubic"
+    sound: str = LOG_MEL
+    sound_sha256: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "ExtractorSpec":
-        """Reads the spec of an extractor folder and checks that the graph is the one it names.
+        """Reads the spec of an extractor folder and checks that the graphs are the ones it names.
 
         Raises:
-            JsfError: not an extractor folder, damaged, or the graph was changed.
+            JsfError: not an extractor folder, damaged, or a graph was changed.
         """
-        path, graph = folder / SPEC, folder / GRAPH
-        if not path.is_file() or not graph.is_file():
+        path = folder / SPEC
+        if not path.is_file() or not (folder / GRAPH).is_file():
             raise JsfError(f"{folder} is not an extractor: it needs {SPEC} and {GRAPH}.", _again(folder))
         spec = cls._parse(path, read_json(path))
-        if (found := sha256(graph)) != spec.sha256:
-            raise JsfError(
-                f"{graph} was changed: its SHA-256 is {found[:12]}..., {SPEC} says {spec.sha256[:12]}...",
-                _again(folder),
-            )
+        graphs = {GRAPH: spec.sha256} | ({SOUND_GRAPH: spec.sound_sha256} if spec.sound == VGGISH else {})
+        for name, expected in graphs.items():
+            if (found := sha256(folder / name)) != expected:
+                raise JsfError(
+                    f"{folder / name} was changed: its SHA-256 is {found[:12]}..., {SPEC} says {expected[:12]}...",
+                    _again(folder),
+                )
         return spec
 
     @classmethod
     def _parse(cls, path: Path, value: dict[str, Any]) -> "ExtractorSpec":
-        if set(value) != (expected := {f.name for f in fields(cls)}):
-            raise JsfError(f"{path} has {sorted(value)}, expected {sorted(expected)}.", _again(path.parent))
+        known = {f.name: f.default for f in fields(cls)}
+        # What has a default came later: extractors made before it lack it.
+        needed = {name for name, default in known.items() if default is MISSING}
+        if not needed <= set(value) <= set(known):
+            raise JsfError(f"{path} has {sorted(value)}, expected {sorted(known)}.", _again(path.parent))
+        value = known | value
         try:
             channels = {key: tuple(float(number) for number in value[key]) for key in ("mean", "std")}
             numbers = {key: int(value[key]) for key in ("version", "size", "width")}
-            names = {key: str(value[key]) for key in ("name", "input", "output", "sha256")}
-            spec = cls(**names, **numbers, **channels, audio=LogMel(**value["audio"]))  # type: ignore[arg-type]
+            short_side = None if value["short_side"] is None else int(value["short_side"])
+            names = ("name", "input", "output", "sha256", "interpolation", "sound", "sound_sha256")
+            strings = {key: str(value[key]) for key in names}
+            spec = cls(**strings, **numbers, **channels, short_side=short_side, audio=LogMel(**value["audio"]))  # type: ignore[arg-type]
+            _ = spec.square
         except (TypeError, ValueError) as error:
             raise JsfError(f"{path} is not an extractor's description: {error}.", _again(path.parent)) from error
         if len(spec.mean) != 3 or len(spec.std) != 3 or 0.0 in spec.std:
             raise JsfError(f"{path}: mean and std are {spec.mean} and {spec.std}, expected three numbers each.")
+        if spec.sound not in SOUNDS:
+            raise JsfError(
+                f"{path}: sound '{spec.sound}' is not known, expected one of: {', '.join(SOUNDS)}.",
+                "Use the version of jsf that made it.",
+            )
         return spec
 
     def save(self, folder: Path) -> None:
@@ -74,10 +100,18 @@ class ExtractorSpec:
         write_json(folder / SPEC, asdict(self))
 
     @property
+    def square(self) -> Square:
+        """How a frame becomes the CNN's input."""
+        return Square(self.size, self.short_side, self.interpolation)
+
+    @property
     def identity(self) -> str:
-        """What made the features, as kept in feature files: name, version, start of the graph's hash."""
-        return f"{self.name} {self.version} {self.sha256[:12]}"
+        """What made the features, as kept in feature files: name, version, start of each graph's hash."""
+        return " ".join([self.name, str(self.version), self.sha256[:12], self.sound_sha256[:12]]).rstrip()
 
 
 def _again(folder: Path) -> str:
-    return f"Remove {folder}, and jsf writes its default extractor again; for a bundle, export it again: jsf export"
+    return (
+        f"Remove {folder}, and jsf writes its default extractor again; others: jsf extractor --help; "
+        "for a bundle, export it again: jsf export"
+    )

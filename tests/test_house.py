@@ -36,6 +36,9 @@ NEED_TORCH = (
     "jsf.export.torch_matcher",
     "jsf.export.tracing",
     "jsf.extraction.backbone",
+    "jsf.extraction.resnet",
+    "jsf.extraction.tracing",
+    "jsf.extraction.vggish_network",
     "jsf.demo.control",
 )
 """The modules that may import PyTorch at their top."""

@@ -61,20 +61,59 @@ def demo(
 
 @app.command()
 def extract(
-    paths: Annotated[list[Path], typer.Argument(help="Video files, and folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help='Video files, folders of them, and patterns: "clips/*.mp4".')],
     out: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--out", help="OUT.npz for one video; for many a folder, which keeps each as it is done, or OUT.h5."
-        ),
+        Path, typer.Option("-o", "--out", help="OUT.npz for one video; for many a folder of .npz, or OUT.h5.")
     ],
     bundle: Annotated[Path | None, typer.Option(help="Use the extractor of this bundle.")] = None,
+    extractor: Annotated[Path | None, typer.Option(help="Use this extractor's folder.")] = None,
+    all_frames: Annotated[bool, typer.Option("--all-frames", help="Keep the whole 5 fps grid, not 40 frames.")] = False,
     device: Annotated[str, typer.Option(help="cpu, openvino (the CPU too), cuda, or auto: cpu.")] = "auto",
+    json: JsonOption = False,
 ) -> None:
-    """Turn video files into feature sequences."""
+    """Turn video files into feature sequences; a run that was stopped goes on where it was."""
     from jsf.verbs.extract import show_extraction
 
-    show_extraction(paths, out, bundle, device)
+    if bundle and extractor:
+        raise typer.BadParameter("a bundle has an extractor of its own.", param_hint="--extractor")
+    if not show_extraction(paths, out, bundle, extractor, all_frames, device, json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def extractor(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="efficientnet-lite0, resnet-50, resnet-101 or resnet-152.", show_default=False),
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="Instead: an ONNX file, images [B, 3, S, S] -> features [B, W].")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder; default: a place in the user's cache.")
+    ] = None,
+    sound: Annotated[
+        str, typer.Option(help="log-mel (mean and deviation of the spectrum), vggish (128 numbers), or none.")
+    ] = "log-mel",
+    weights: Annotated[
+        Path | None, typer.Option(help="A ResNet's checkpoint, file or folder; without, microsoft/NAME of the hub.")
+    ] = None,
+    sound_weights: Annotated[
+        Path | None, typer.Option(help="Folder with torchvggish's two files; without, they are downloaded.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="With --onnx: S, pixels.", min=1, max=4096)] = 224,
+    resize: Annotated[
+        int | None, typer.Option(help="With --onnx: the short side before the centre is cut out; default S.", max=8192)
+    ] = None,
+    interpolation: Annotated[str, typer.Option(help="With --onnx: bicubic, bilinear, area or lanczos.")] = "bicubic",
+    mean: Annotated[str, typer.Option(help="With --onnx: of pixels 0..1, RGB.")] = "0.485,0.456,0.406",
+    std: Annotated[str, typer.Option(help="With --onnx: of pixels 0..1, RGB.")] = "0.229,0.224,0.225",
+    output: Annotated[str | None, typer.Option(help="With --onnx: the features' name, if there are others.")] = None,
+) -> None:
+    """Write an extractor, a CNN and a recipe for the sound, as a folder for `jsf extract --extractor`."""
+    from jsf.verbs.extractor import show_extractor
+
+    show_extractor(name, onnx, out, sound, weights, sound_weights, size, resize, interpolation, mean, std, output)
 
 
 @app.command()
@@ -208,12 +247,15 @@ def export(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Bundle folder; default $JSF_BUNDLE or ./bundle.")
     ] = None,
+    extractor: Annotated[
+        Path | None, typer.Option(help="The extractor of its features, if it is not in the user's cache.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write a checkpoint as a bundle of ONNX graphs, each compared with PyTorch."""
     from jsf.verbs.export import show_export
 
-    show_export(ckpt, out, json)
+    show_export(ckpt, out, extractor, json)
 
 
 @app.command()

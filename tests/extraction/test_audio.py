@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -43,18 +44,24 @@ def test_the_spectrum_equals_an_independent_one():
         assert spectrum[column] == pytest.approx(plain_log_mel(sound, column), rel=1e-3, abs=1e-4)
 
 
-def test_a_long_sound_is_transformed_in_blocks_without_a_seam():
-    sound = noise(160 * 5000)
-    start = 4090
+@pytest.mark.parametrize("length", [1, 333, 1024, 160 * 1024, 10**6])
+def test_a_sound_in_pieces_of_any_length_is_heard_without_a_seam(length):
+    sound = noise(160 * 3000 + 77)
     spectrum = LogMel().spectrum(sound)
     assert len(spectrum) == 1 + (len(sound) - 400) // 160
-    np.testing.assert_allclose(spectrum[start : start + 10], LogMel().spectrum(sound[160 * start :])[:10], rtol=1e-5)
+    start, times = 0.3, np.array([0.0, 5.0, 9.9, 10.4, 30.0, 50.0])
+    centres = start + 0.0125 + 0.01 * np.arange(len(spectrum))
+    heard = LogMel().features((sound[i : i + length] for i in range(0, len(sound), length)), start, times)
+    for row, time in zip(heard, times, strict=True):
+        near = spectrum[np.abs(centres[:, None] - times).argmin(axis=1) == times.tolist().index(time)]
+        expected = np.concatenate([near.mean(0), near.std(0)]) if len(near) else np.zeros(128)
+        np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_silence_no_sound_and_too_short_a_sound_are_zeros():
     times = np.array([0.0, 0.2, 0.4])
     for sound in (np.zeros(RATE, np.float32), np.zeros(0, np.float32), tone(440, 0.02)):
-        statistics = LogMel().statistics(sound, 0.0, times)
+        statistics = LogMel().features([sound], 0.0, times)
         assert statistics.shape == (3, 128)
         assert statistics.dtype == np.float32
         assert not statistics.any()
@@ -63,7 +70,7 @@ def test_silence_no_sound_and_too_short_a_sound_are_zeros():
 def test_each_moment_of_sound_belongs_to_the_nearest_frame():
     silence = np.zeros(RATE // 5, np.float32)
     sound = np.concatenate([silence, silence, tone(1000, 0.2), silence, silence])
-    heard = LogMel().statistics(sound, 0.0, np.array([0.1, 0.3, 0.5, 0.7, 0.9]))[:, :64].max(axis=1)
+    heard = LogMel().features([sound], 0.0, np.array([0.1, 0.3, 0.5, 0.7, 0.9]))[:, :64].max(axis=1)
     assert heard[2] > 5
     assert heard[[0, 4]].tolist() == [0, 0]
     # A window is 25 ms long: two of the twenty columns beside the tone still hear its edge.
@@ -73,17 +80,17 @@ def test_each_moment_of_sound_belongs_to_the_nearest_frame():
 def test_statistics_are_the_mean_and_the_standard_deviation_of_the_columns():
     sound = noise(RATE)
     spectrum = LogMel().spectrum(sound)
-    statistics = LogMel().statistics(sound, 0.0, np.array([0.0]))
+    statistics = LogMel().features([sound], 0.0, np.array([0.0]))
     np.testing.assert_allclose(statistics[0], np.concatenate([spectrum.mean(0), spectrum.std(0)]), rtol=1e-5)
 
 
 def test_a_late_sound_is_heard_late():
-    statistics = LogMel().statistics(tone(1000, 0.2), 0.8, np.array([0.1, 0.3, 0.5, 0.7, 0.9]))
+    statistics = LogMel().features([tone(1000, 0.2)], 0.8, np.array([0.1, 0.3, 0.5, 0.7, 0.9]))
     assert [bool(row.any()) for row in statistics] == [False, False, False, False, True]
 
 
 def test_a_tone_is_loudest_in_its_own_band():
-    mean = LogMel().statistics(tone(1000, 0.5), 0.0, np.array([0.0]))[0, :64]
+    mean = LogMel().features([tone(1000, 0.5)], 0.0, np.array([0.0]))[0, :64]
     edges = np.linspace(1127 * math.log1p(125 / 700), 1127 * math.log1p(7500 / 700), 66)
     assert abs(edges[1 + mean.argmax()] - 1127 * math.log1p(1000 / 700)) < edges[1] - edges[0]
 
@@ -92,3 +99,16 @@ def test_a_tone_is_loudest_in_its_own_band():
 def test_settings_that_no_sound_has_are_refused(wrong):
     with pytest.raises(ValueError, match="no sound has these settings"):
         LogMel(**wrong)
+
+
+def test_a_long_sound_takes_no_more_memory():
+    piece = noise(RATE)
+
+    def peak(seconds):
+        tracemalloc.start()
+        LogMel().features((piece for _ in range(seconds)), 0.0, np.arange(40) * seconds / 40)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(120) < 1.1 * peak(30)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from jsf.extraction import Extractor, default_extractor
-from jsf.extraction.backbone import PooledFeatures, export_backbone
+from jsf.extraction.backbone import PooledFeatures
+from jsf.extraction.make import LITE0, backbone, make_extractor
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +64,5 @@ def test_the_real_extractor_reads_a_real_video(folder, write_video):
 
 
 def test_equal_graphs_have_equal_hashes(folder, tmp_path):
-    export_backbone(tmp_path / "again")
+    make_extractor(tmp_path / "again", backbone(LITE0))
     assert Extractor.open(tmp_path / "again").identity == Extractor.open(folder).identity

@@ -13,7 +13,7 @@ from jsf.extraction import extract_files
 
 def test_one_video_becomes_an_npz(extractor, write_video, tmp_path):
     video, out = write_video("clip.mkv"), tmp_path / "clip.npz"
-    assert extract_files([video], out, extractor) == {}
+    assert extract_files([video], out, extractor).failures == {}
     np.testing.assert_array_equal(load_sequence(out).features, extractor.extract(video).features)
 
 
@@ -21,7 +21,7 @@ def test_one_video_becomes_an_npz(extractor, write_video, tmp_path):
 def test_many_videos_become_a_store(extractor, write_video, tmp_path, name):
     videos = [write_video(f"videos/{stem}.mkv") for stem in ("a", "ünï code", "deeper/c")]
     (tmp_path / "videos" / "notes.txt").write_text("not a video")
-    assert extract_files([tmp_path / "videos"], tmp_path / name, extractor) == {}
+    assert extract_files([tmp_path / "videos"], tmp_path / name, extractor).failures == {}
     store = open_features(tmp_path / name)
     assert sorted(store.ids()) == ["a", "c", "ünï code"]
     assert store.extractor == extractor.identity
@@ -34,7 +34,7 @@ def test_a_bad_file_is_reported_and_does_not_stop_the_rest(extractor, write_vide
     good = [write_video(f"{stem}.mkv") for stem in "abcde"]
     bad = tmp_path / "bad.mp4"
     bad.write_text("not a video")
-    failures = extract_files([good[0], bad, *good[1:]], tmp_path / name, extractor)
+    failures = extract_files([good[0], bad, *good[1:]], tmp_path / name, extractor).failures
     assert list(failures) == [bad]
     assert "cannot be decoded" in failures[bad]
     assert sorted(open_features(tmp_path / name).ids()) == list("abcde")
@@ -47,7 +47,7 @@ def test_a_second_run_extracts_only_what_is_missing(extractor, write_video, tmp_
     kept = open_features(tmp_path / name).read("a")
     first.write_text("gone bad, but extracted before")
     os.utime(first, (0, 0))
-    assert extract_files([first, write_video("b.mkv", [0])], tmp_path / name, extractor) == {}
+    assert extract_files([first, write_video("b.mkv", [0])], tmp_path / name, extractor).failures == {}
     store = open_features(tmp_path / name)
     assert sorted(store.ids()) == ["a", "b"]
     np.testing.assert_array_equal(store.read("a"), kept)
@@ -77,7 +77,7 @@ def test_a_file_that_is_no_store_is_refused_and_kept(extractor, write_video, tmp
 
 def test_equal_stems_are_refused_and_equal_files_are_not(extractor, write_video, tmp_path):
     video = write_video("videos/a.mkv")
-    assert extract_files([video, tmp_path / "videos"], tmp_path / "out", extractor) == {}
+    assert extract_files([video, tmp_path / "videos"], tmp_path / "out", extractor).failures == {}
     other = tmp_path / "a.mp4"
     shutil.copy(video, other)
     with pytest.raises(JsfError, match="same id 'a'"):

@@ -110,7 +110,7 @@ def _stage(report: Report, name: str) -> Iterator[None]:
 def _extract(splits: Iterable[str], clips: Path, features: Path) -> None:
     extractor = Extractor.open(default_extractor())
     for split in splits:
-        if failures := extract_files([clips / split], features / split, extractor):
+        if failures := extract_files([clips / split], features / split, extractor).failures:
             path, reason = next(iter(failures.items()))
             raise JsfError(f"{len(failures)} clips could not be extracted; {path}: {reason}", f"Remove {clips}.")
 

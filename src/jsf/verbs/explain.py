@@ -18,8 +18,8 @@ from jsf.verbs.maps import check_format, draw_maps
 from jsf.verbs.output import note, print_json
 from jsf.verbs.videos import VideoReader, holds_features
 
-THUMBNAIL, SOUND_RATE = 128, 16_000
-"""Pixels of a side, and samples per second of the sound, which is decoded along."""
+THUMBNAIL = 128
+"""Pixels of a side."""
 
 Found: TypeAlias = tuple[FeatureSequence, Vocabulary, list[Explanation]]
 
@@ -77,12 +77,13 @@ def _from_checkpoint(video: str, sentences: list[str], path: Path) -> Found:
 def _thumbnails(video: str, steps: int) -> npt.NDArray[np.uint8] | None:
     """The frames [n, S, S, 3] that the features are of, where the video file is at hand and has as many."""
     from jsf.extraction.decode import read_clip
+    from jsf.extraction.preprocess import Square
 
     if not (path := _video_file(video)):
         note(f"no thumbnails: {video} does not name a video file that is there")
         return None
     try:
-        frames = read_clip(path, THUMBNAIL, SOUND_RATE).frames
+        frames = read_clip(path, Square(THUMBNAIL)).frames
     except JsfError as error:
         note(f"no thumbnails: {error.message}")
         return None

@@ -1,7 +1,9 @@
 """Whatever a user names as a video or a sentence: features in a file, a video file, words."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
@@ -10,9 +12,16 @@ from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.bundle import Bundle
 from jsf.verbs.output import note
 
+if TYPE_CHECKING:
+    from jsf.extraction import Extractor
+
 
 class VideoReader:
-    """Reads videos for a bundle; the bundle's extractor is opened at the first video file."""
+    """Reads videos for a bundle.
+
+    The features of video files are kept in the user's cache; the bundle's extractor is opened at the first file that
+    is not there.
+    """
 
     def __init__(self, bundle: Bundle, device: str = "auto") -> None:
         self._bundle, self._device = bundle, device
@@ -28,11 +37,25 @@ class VideoReader:
             raise JsfError(f"{name} is a folder.", f"Name its files: {path / '*'}")
         if holds_features(name):
             return read_features(name)
-        if not hasattr(self, "_extractor"):
-            from jsf.extraction import Extractor
+        from jsf.extraction.cache import read_through
 
-            self._extractor = Extractor.open(bundle_extractor(self._bundle), extraction_device(self._device))
-            note(f"extracting with {self._extractor.graph.description}")
+        return read_through(path, self._identity, self._extract)
+
+    @cached_property
+    def _identity(self) -> str:
+        from jsf.extraction.spec import ExtractorSpec
+
+        return ExtractorSpec.load(bundle_extractor(self._bundle)).identity
+
+    @cached_property
+    def _extractor(self) -> "Extractor":
+        from jsf.extraction import Extractor
+
+        extractor = Extractor.open(bundle_extractor(self._bundle), extraction_device(self._device))
+        note(f"extracting with {extractor.graph.description}")
+        return extractor
+
+    def _extract(self, path: Path) -> FeatureSequence:
         return self._extractor.extract(path)
 
 
