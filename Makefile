@@ -10,7 +10,7 @@ demo: setup
 	.venv/bin/jsf demo
 
 test: setup
-	.venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: setup
 	.venv/bin/ruff check .

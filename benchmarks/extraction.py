@@ -101,11 +101,11 @@ def plainly(videos: list[Path], out: Path, network: torch.nn.Module, extractor: 
 
 def as_jsf_does(videos: list[Path], out: Path, extractor: Extractor, clock: Clock) -> None:
     """What `jsf extract` runs, without its progress bar."""
-    output = open_output(videos, out, extractor.identity, 40)
-    for outcome in extract_videos(videos, extractor):
-        if outcome.sequence:
-            with clock("write"):
-                output.save(outcome.video, outcome.sequence)
+    with open_output(videos, out, extractor.identity, 40) as output:
+        for outcome in extract_videos(videos, extractor):
+            if outcome.sequence:
+                with clock("write"):
+                    output.save(outcome.video, outcome.sequence)
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from jsf.models.jsfusion import JSFusion
 from jsf.models.presets import preset
 from jsf.runtime.backends.base import Arrays
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
-from jsf.runtime.bundle import CPU_INT8, Bundle
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 
 FEATURES = 2176
 """ResNet-152 and VGGish, as in the paper."""

@@ -29,7 +29,8 @@ from jsf.calibration.table import Table
 from jsf.data.split import Split
 from jsf.data.store import open_features
 from jsf.data.tables import read_rows
-from jsf.runtime.bundle import CPU_INT8, Bundle
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.runtime.scorer import Scorer
 
 

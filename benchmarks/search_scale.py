@@ -33,7 +33,8 @@ from jsf.export.bundle import export_bundle
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.jsfusion import JSFusion
 from jsf.models.presets import preset
-from jsf.runtime.bundle import CPU_INT8, Bundle, graph_path, write_manifest
+from jsf.runtime.bundle import Bundle, graph_path, write_manifest
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.runtime.index.build import SEGMENT
 from jsf.runtime.index.collection import Collection
 from jsf.runtime.index.models import Models

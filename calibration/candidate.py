@@ -12,7 +12,8 @@ from jsf.calibration.table import Table
 from jsf.data.split import Split
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
-from jsf.runtime.bundle import CPU_INT8, Bundle
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.runtime.graphs import Graphs
 from jsf.runtime.load import scorer_of
 

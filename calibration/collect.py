@@ -1,6 +1,6 @@
 """Activation ranges over real pairs: the FP32 graphs are run, and what flows through their layers is counted."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,23 +57,30 @@ def calibrated_layers(bundle: Bundle) -> dict[str, list[str]]:
 def count(bundle: Bundle, pairs: Pairs, name: str) -> tuple[list[Layer], dict[str, Histogram]]:
     """The layers of one of `GRAPHS`, and by tensor the histogram of what goes into and comes out of them."""
     onnx = require("onnx", "quantize")
-    model = onnx.load(bundle.graph("fp32", name))
-    layers = quantizable(model)
+    source = bundle.graph("fp32", name)
+    layers = quantizable(onnx.load(source))
     histograms = {tensor: Histogram() for layer in layers for tensor in (layer.input, layer.output)}
-    there = {value.name for value in model.graph.output}
-    float32 = onnx.TensorProto.FLOAT
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(tensor, float32, None) for tensor in histograms.keys() - there
-    )
-    with TemporaryDirectory() as folder:
-        onnx.save(model, path := Path(folder) / f"{name}.onnx")
-        graph = OnnxRuntimeGraph(path)
+    graph = watched(source, histograms)
     frames = slices(pairs.videos, f"measuring {name}")
     for inputs in frames if name == "frame_encoder" else _matched(bundle, pairs, graph):
         outputs = graph.run(inputs)
         for tensor, histogram in histograms.items():
             histogram.add(outputs[tensor])
     return layers, histograms
+
+
+def watched(source: Path, tensors: Collection[str]) -> Graph:
+    """An FP32 graph that puts out these of its activations too."""
+    onnx = require("onnx", "quantize")
+    model = onnx.load(source)
+    there = {value.name for value in model.graph.output}
+    float32 = onnx.TensorProto.FLOAT
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(tensor, float32, None) for tensor in sorted(set(tensors) - there)
+    )
+    with TemporaryDirectory() as folder:
+        onnx.save(model, path := Path(folder) / source.name)
+        return OnnxRuntimeGraph(path)
 
 
 def _matched(bundle: Bundle, pairs: Pairs, matcher: Graph) -> Iterator[Arrays]:

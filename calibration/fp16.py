@@ -21,10 +21,10 @@ FLOAT32_ENDS = ["features", "clips", "scores"]
 """What stays FP32 at the graphs' ends. What becomes of videos and sentences is FP16: no cast runs over a gallery."""
 
 
-def to_fp16(source: Path, target: Path, keep: Collection[str] = ()) -> None:
+def to_fp16(source: Path, target: Path, keep: Collection[str] = (), ends: Collection[str] = FLOAT32_ENDS) -> None:
     """Writes the FP16 version of one exported graph.
 
-    Weights and activations become FP16; `features`, `clips` and `scores` stay FP32; word ids, lengths and indices stay
+    Weights and activations become FP16; inputs and outputs among `ends` stay FP32; word ids, lengths and indices stay
     integers, and what is quantized stays INT8, with scales in FP16.
     A count of cells is exact: it is at most 17 * 17, and FP16 holds every integer up to 2048.
 
@@ -32,6 +32,7 @@ def to_fp16(source: Path, target: Path, keep: Collection[str] = ()) -> None:
         source: an FP32 .onnx file with its weights inside.
         target: the .onnx file to write, whole or not at all.
         keep: the names of nodes that stay FP32, as `overflowing` finds them, with what quantizes their inputs.
+        ends: the names of inputs and outputs that stay FP32.
 
     Raises:
         JsfError: onnx or onnxruntime is missing, or the file is not a graph that can be converted.
@@ -43,7 +44,7 @@ def to_fp16(source: Path, target: Path, keep: Collection[str] = ()) -> None:
         model = onnx.load(source)
         _forget_weights(model.graph)
         blocked = [*keep, *_quantizers(model.graph, keep)]
-        model = converter.convert_float_to_float16(model, keep_io_types=FLOAT32_ENDS, node_block_list=blocked)
+        model = converter.convert_float_to_float16(model, keep_io_types=list(ends), node_block_list=blocked)
         _join(onnx, model.graph)
         ordering.OnnxModel(model).topological_sort()  # the converter appends its casts at the end
         onnx.checker.check_model(model, full_check=True)

@@ -1,20 +1,21 @@
 """INT8 graphs from FP32 ones: one calibration, two ways to write it."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from jsf.calibration.fp16 import to_fp16
+from jsf.calibration.fp16 import FLOAT32_ENDS, to_fp16
 from jsf.calibration.histogram import Range
-from jsf.calibration.layers import PRODUCTS, quantizable
+from jsf.calibration.layers import CUTS, PRODUCTS, Layer, quantizable
 from jsf.calibration.ranges import Calibration
 from jsf.data.extras import require
 from jsf.data.files import replacing
-from jsf.runtime.bundle import CPU_INT8, MATCHER, Bundle
+from jsf.runtime.bundle import MATCHER, Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 
 SYMMETRIC = {
     "ActivationSymmetric": True,
@@ -52,31 +53,66 @@ class Int8Writer:
         Raises:
             JsfError: onnx or onnxruntime is missing, or the graph cannot be converted.
         """
-        source = self.bundle.graph("fp32", name)
         ranged = MATCHER if name == "matcher" else name  # both matchers have the same layers
         inputs, outputs = (
             {layer: bounds for layer, bounds in ranges.get(ranged, {}).items() if layer not in kept}
             for ranges in (self.calibration.inputs, self.calibration.outputs)
         )
-        if self.variant == CPU_INT8:
-            _quantize(source, target, inputs, outputs, "QUInt8", CPU)
-            return
-        with TemporaryDirectory() as folder:
-            quantized = Path(folder) / source.name
-            _quantize(source, quantized, inputs, outputs, "QInt8", SYMMETRIC)
-            to_fp16(quantized, target, self.float32.get(name, ()))
+        source, float32 = self.bundle.graph("fp32", name), self.float32.get(name, ())
+        write_int8(source, target, self.variant, quantizable, (inputs, outputs), float32)
+
+
+def write_int8(
+    source: Path,
+    target: Path,
+    variant: str,
+    layers_of: Callable[[Any], list[Layer]],
+    ranges: tuple[Mapping[str, Range], Mapping[str, Range]],
+    float32: Collection[str] = (),
+    ends: Collection[str] = FLOAT32_ENDS,
+) -> None:
+    """Writes the INT8 version of one FP32 graph, whole or not at all.
+
+    Args:
+        source: an FP32 .onnx file with its weights inside.
+        target: the .onnx file to write.
+        variant: "int8" or "int8-cpu", as of `Int8Writer`.
+        layers_of: a ModelProto's layers that can be INT8.
+        ranges: layer -> the range of its input, and of its output; a layer without stays in higher precision.
+        float32: nodes that stay FP32 where the others are FP16.
+        ends: inputs and outputs that do.
+
+    Raises:
+        JsfError: onnx or onnxruntime is missing, or the graph cannot be converted.
+    """
+    onnx = require("onnx", "quantize")
+    model = onnx.load(source)
+    layers = [layer for layer in layers_of(model) if layer.name in ranges[0]]
+    if variant == CPU_INT8:
+        _quantize(model, target, layers, ranges, "QUInt8", CPU)
+        return
+    with TemporaryDirectory() as folder:
+        quantized = Path(folder) / source.name
+        _quantize(model, quantized, [replace(layer, cut="") for layer in layers], ranges, "QInt8", SYMMETRIC)
+        to_fp16(quantized, target, float32, ends)
 
 
 def _quantize(
-    source: Path, target: Path, inputs: dict[str, Range], outputs: dict[str, Range], kind: str, options: dict[str, Any]
+    model: Any,
+    target: Path,
+    layers: list[Layer],
+    ranges: tuple[Mapping[str, Range], Mapping[str, Range]],
+    kind: str,
+    options: dict[str, Any],
 ) -> None:
     onnx, ort = require("onnx", "quantize"), require("onnxruntime.quantization", "quantize")
-    model = onnx.load(source)
-    layers = [layer for layer in quantizable(model) if layer.name in inputs]
     if layers:
-        ranges = {layer.input: inputs[layer.name] for layer in layers}
-        ranges |= {layer.output: outputs[layer.name] for layer in layers}
-        data = {tensor: tuple(np.array(bound, np.float32) for bound in bounds) for tensor, bounds in ranges.items()}
+        inputs, outputs = ranges
+        cuts = {layer.cut: outputs[layer.name] for layer in layers if layer.cut}
+        found = {layer.input: inputs[layer.name] for layer in layers}
+        found |= {layer.output: outputs[layer.name] for layer in layers}
+        found |= {node.input[0]: cuts[node.name] for node in model.graph.node if node.name in cuts}
+        data = {tensor: tuple(np.array(bound, np.float32) for bound in bounds) for tensor, bounds in found.items()}
         quantizer = ort.QDQQuantizer(
             model,
             per_channel=True,
@@ -84,9 +120,9 @@ def _quantize(
             weight_qType=ort.QuantType.QInt8,
             activation_qType=ort.QuantType[kind],
             tensors_range=ort.TensorsData(ort.CalibrationMethod.MinMax, data),
-            nodes_to_quantize=[layer.name for layer in layers],
+            nodes_to_quantize=[*(layer.name for layer in layers), *cuts],
             nodes_to_exclude=[],
-            op_types_to_quantize=list(PRODUCTS),
+            op_types_to_quantize=[*PRODUCTS, *CUTS] if cuts else list(PRODUCTS),
             extra_options=options,
         )
         quantizer.quantize_model()

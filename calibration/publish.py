@@ -12,6 +12,7 @@ from jsf.calibration.fp16 import write_fp16
 from jsf.calibration.gate import Limits
 from jsf.calibration.inputs import Pairs, draw_pairs
 from jsf.calibration.int8 import Int8Writer
+from jsf.calibration.keep import until_it_passes
 from jsf.calibration.overflow import overflowing
 from jsf.calibration.ranges import Calibration
 from jsf.calibration.report import GateError, Report
@@ -21,7 +22,8 @@ from jsf.calibration.table import Table
 from jsf.data.errors import JsfError
 from jsf.data.files import replacing, sha256
 from jsf.data.progress import track
-from jsf.runtime.bundle import CALIBRATION, CPU_INT8, Bundle
+from jsf.runtime.bundle import CALIBRATION, Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.runtime.graphs import load_graphs
 from jsf.runtime.load import scorer_of
 from jsf.runtime.scorer import Scorer
@@ -65,7 +67,7 @@ def add_int8(bundle: Bundle, table: Table, choices: Choices, say: Callable[[str]
     """
     check_method(choices.method)
     layers, kept = calibrated_layers(bundle), list(choices.keep)
-    _check_layers(kept, [name for names in layers.values() for name in names])
+    check_layers(kept, [name for names in layers.values() for name in names])
     scorer = Scorer(bundle, load_graphs(bundle, "cpu", "fp32"))
     pairs = draw_pairs(scorer, table.calibration)
     calibration = find_calibration(bundle, pairs, layers, choices.method, say)
@@ -75,17 +77,14 @@ def add_int8(bundle: Bundle, table: Table, choices: Choices, say: Callable[[str]
     say(f"measuring on {fp32.scores.size:,} pairs, in each of {len(INT8)} variants")
     with ExitStack() as stack:
         folders = [stack.enter_context(replacing(bundle.root / writer.variant)) for writer in writers]
-        while True:
-            reports = [_written(*each, kept, table, fp32, pairs) for each in zip(writers, folders, strict=True)]
-            failed = [i for i, report in enumerate(reports) if report.failures(choices.limits)]
-            if not failed:
-                break
-            costs = layer_costs(writers[failed[0]], pairs, kept)
-            worst = next(iter(costs), "")
-            if not choices.auto or len(costs) < 2 or costs[worst] <= 0:  # what is left is not INT8's doing
-                raise GateError(reports, choices.limits, costs)
-            kept.append(worst)
-            say(f"{worst} stays in higher precision: {reports[failed[0]].failures(choices.limits)[0]}")
+        reports = until_it_passes(
+            lambda: [_written(*each, kept, table, fp32, pairs) for each in zip(writers, folders, strict=True)],
+            lambda report: report.failures(choices.limits),
+            lambda failed: layer_costs(writers[failed], pairs, kept),
+            kept,
+            choices.auto,
+            say,
+        )
         hashes = [_hashes(folder) for folder in folders]
     _publish(bundle, reports, hashes, table)
     return reports
@@ -101,8 +100,8 @@ def add_measured_fp16(bundle: Bundle, table: Table, limits: Limits) -> list[Repo
     with replacing(bundle.root / "fp16") as folder:
         paths = write_fp16(bundle, folder, nodes)
         report = measure(bundle, "fp16", paths, table, fp32, (), nodes)
-        if report.failures(limits):
-            raise GateError([report], limits)
+        if failures := report.failures(limits):
+            raise GateError([report], {"fp16": failures})
         hashes = _hashes(folder)
     _publish(bundle, [report], [hashes], table)
     return [report]
@@ -125,7 +124,7 @@ def find_calibration(
     return calibration
 
 
-def _check_layers(kept: Sequence[str], layers: Sequence[str]) -> None:
+def check_layers(kept: Sequence[str], layers: Sequence[str]) -> None:
     """Raises JsfError where a layer is not known, or none is left for INT8."""
     if not set(layers) - set(kept):
         raise JsfError("no layer is left for INT8.", "Take FP16: jsf build-engine --fp16")

@@ -66,15 +66,20 @@ class GateError(JsfError):
         reports: what each variant costs.
     """
 
-    def __init__(self, reports: Sequence[Report], limits: Limits, costs: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        reports: Sequence[Any],
+        failures: Mapping[str, Sequence[str]],
+        costs: Mapping[str, float] | None = None,
+        fp32: str = "Score with --precision fp32",
+    ) -> None:
         self.reports = reports
-        failures = {report.variant: report.failures(limits) for report in reports}
-        lines = [f"{variant} is worse than allowed: {'; '.join(why)}." for variant, why in failures.items() if why]
-        fix = "Score with --precision fp32, or allow more."
+        lines = [f"{variant} is worse than allowed: {'; '.join(why)}." for variant, why in failures.items()]
+        fix = f"{fp32}, or allow more."
         if costs and max(costs.values()) > 0:
             worst = [name for name, cost in costs.items() if cost > 0][:NAMED]
             shares = ", ".join(f"{name} {100 * costs[name]:.0f}%" for name in worst)
-            lines.append(f"Layers that cost most, by the share of the mean score error that goes without: {shares}.")
+            lines.append(f"Layers that cost most, by the share of the mean error that goes without: {shares}.")
             keep = " ".join(f"--keep-fp16 {name}" for name in worst[:2])
             fix = f"Keep layers in FP16: {keep}, or --auto, which does so until it passes."
         super().__init__("\n".join([*lines, "Nothing was published."]), fix)

@@ -1,6 +1,6 @@
 """Which layers cost accuracy in INT8: each is left out in turn."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,12 +34,24 @@ def layer_costs(writer: Int8Writer, pairs: Pairs, kept: Collection[str]) -> dict
         def error(paths: dict[str, Path]) -> float:
             return float(np.abs(score_pairs(paths, pairs) - fp32).mean())
 
-        base = error(whole) or 1.0
-        owners = [
-            (name, layer) for name in graphs for layer in writer.calibration.inputs.get(name, {}) if layer not in kept
-        ]
-        costs = {
-            layer: 1 - error({**whole, name: written(name, {*kept, layer}, "changed")}) / base
-            for name, layer in track(owners, "leaving out each layer", len(owners))
-        }
+        owners = {layer: name for name in graphs for layer in writer.calibration.inputs.get(name, {})}
+        return leave_out(
+            lambda layer: error({**whole, owners[layer]: written(owners[layer], {*kept, layer}, "changed")}),
+            [layer for layer in owners if layer not in kept],
+            error(whole),
+        )
+
+
+def leave_out(error_without: Callable[[str], float], layers: Sequence[str], error: float) -> dict[str, float]:
+    """Layer -> the share of an error that goes when it stays in higher precision; the costliest first.
+
+    Args:
+        error_without: a layer -> the error when it stays so.
+        layers: those to try.
+        error: when all of them are INT8.
+    """
+    costs = {
+        layer: 1 - error_without(layer) / (error or 1.0)
+        for layer in track(layers, "leaving out each layer", len(layers))
+    }
     return dict(sorted(costs.items(), key=lambda cost: -cost[1]))

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
+from jsf.data.identity import same_extractor
 from jsf.data.progress import track
 from jsf.data.sequence import sample_steps
 from jsf.data.store import FeatureStore
@@ -25,7 +26,7 @@ def check_inputs(scorer: Described, store: FeatureStore, video_ids: Sequence[str
     """
     if not video_ids:
         raise JsfError("there is nothing to evaluate: the table has no rows.")
-    if scorer.extractor and store.extractor and scorer.extractor != store.extractor:
+    if not same_extractor(store.extractor, scorer.extractor):
         raise JsfError(
             f"{store.path} was extracted by '{store.extractor}'; the model was trained on '{scorer.extractor}'.",
             "Extract the videos again with the model's extractor.",

@@ -16,7 +16,8 @@ from jsf.export.profiles import BUCKETS
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.log import keeping_log
 from jsf.runtime.backends.sidecar import EngineSidecar, buckets, this_platform
-from jsf.runtime.bundle import MATCHER, Bundle
+from jsf.runtime.bundle import MATCHER
+from jsf.runtime.graph_folder import GraphFolder
 
 TYPES = {"fp32": ["float32"], "fp16": ["float16"], "int8": ["int8", "float16"]}
 """Precision -> the types of which each of its engines must have one; FP32 engines have no other."""
@@ -80,9 +81,9 @@ class Builder:
             raise JsfError(f"{error.message}\nAll that TensorRT said is in {path}.", error.fix) from error
         return plan
 
-    def write(self, plan: Plan, graph: str, bundle: Bundle) -> Path:
-        """Writes the engine of a bundle's graph, its .log and its sidecar; the engine's path."""
-        engine = bundle.engines / self.folder / self.precision / f"{graph}.engine"
+    def write(self, plan: Plan, graph: str, folder: GraphFolder) -> Path:
+        """Writes the engine of a folder's graph, its .log and its sidecar; the engine's path."""
+        engine = folder.engines / self.folder / self.precision / f"{graph}.engine"
         with replacing(engine) as temporary:
             temporary.write_bytes(plan.engine)
         _write_log(engine.with_suffix(".log"), plan.log)
@@ -95,7 +96,7 @@ class Builder:
             compute_capabilities=[self.gpu.compute_capability] if self.gpu else plan.compute_capabilities,
             hardware_compatible=self.options.hardware_compatible,
             version_compatible=self.options.version_compatible,
-            graph_sha256=bundle.manifest.hashes[self.precision][graph],
+            graph_sha256=folder.hashes[self.precision][graph],
             engine_sha256=sha256(engine),
             inputs=plan.inputs,
             outputs=plan.outputs,

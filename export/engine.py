@@ -1,4 +1,4 @@
-"""`jsf build-engine`: the backend to build for, and an engine of each graph of a bundle. It runs without torch."""
+"""`jsf build-engine`: the backend to build for, and an engine of each graph that runs. It works without torch."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from jsf.export.options import HERE, BuildOptions
 from jsf.export.progress import monitor, progress_bar
 from jsf.runtime.backends.driver import Gpu, find_gpu, require_gpu
 from jsf.runtime.backends.sidecar import LEAST_TENSORRT, MODULES, numbers
-from jsf.runtime.bundle import PRECISIONS, Bundle
+from jsf.runtime.graph_folder import PRECISIONS, GraphFolder
 
 BACKENDS = ("auto", *MODULES, "onnxruntime")
 
@@ -48,11 +48,11 @@ def choose_backend(requested: str = "auto") -> Choice:
     return Choice(requested, "it was asked for")
 
 
-def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOptions = HERE) -> list[Path]:
+def build_engines(folder: GraphFolder, precision: str, backend: str, options: BuildOptions = HERE) -> list[Path]:
     """Builds an engine of each graph that runs in a precision; none is written before all are built.
 
     Args:
-        bundle: an opened bundle, which has the precision's graphs.
+        folder: an opened bundle or extractor, which has the precision's graphs.
         precision: "fp32", "fp16" or "int8".
         backend: `choose_backend(...).backend`; for "onnxruntime" there are no engines to build.
         options: what the engines are to run on beside this machine.
@@ -69,7 +69,7 @@ def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOp
         raise JsfError(f"precision '{precision}' cannot be built, expected one of: {', '.join(PRECISIONS)}.")
     gpu = require_gpu() if backend == "tensorrt" else None
     options.check(backend, gpu)
-    graphs = {name: bundle.graph(precision, name) for name in bundle.manifest.running_graphs}
+    graphs = {name: folder.graph(precision, name) for name in folder.running_graphs}
     if backend == "onnxruntime":
         return []
     trt = require(MODULES[backend], backend)
@@ -84,8 +84,8 @@ def build_engines(bundle: Bundle, precision: str, backend: str, options: BuildOp
             plans[name] = builder.build(graph, monitor(progress))
             progress.advance(task)
     if precision == "int8" and not any("int8" in plan.asked.values() for plan in plans.values()):
-        raise JsfError(f"{bundle.root}: the int8 graphs quantize no layer.", "Make them again: jsf build-engine --int8")
-    engines = [builder.write(plan, name, bundle) for name, plan in plans.items()]
+        raise JsfError(f"{folder.root}: the int8 graphs quantize no layer.", "Make them again: jsf build-engine --int8")
+    engines = [builder.write(plan, name, folder) for name, plan in plans.items()]
     for path in engines[0].parent.iterdir():
         if path.stem not in plans:  # an engine that an earlier jsf needed
             path.unlink()

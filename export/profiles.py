@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from jsf.data.errors import JsfError
+from jsf.runtime.graph_folder import VISUAL
 
 Lengths: TypeAlias = dict[str, list[int]]
 """A profile: symbolic length -> [least, usual, greatest]."""
@@ -15,6 +16,9 @@ LENGTHS = {"B": [1, 16, 256], "E": [1, 1, 32], "V": [1, 64, 4096], "S": [1, 64, 
 A pair has 40 * 40 * 512 values in each activation: 64 pairs take 0.1 GB for one in FP16, twice that in FP32. A row of a
 gallery has 40 * 512: 4096 rows take 0.17 GB in FP16, and the runtime allocates for the rows that are there.
 """
+
+IMAGES = {"B": [1, 16, 16]}
+"""Frames of videos at once: extraction never gives a CNN more."""
 
 BUCKETS = tuple(product((24, 40), (9, 13, 21, 40)))
 """The (frames, words) of a matcher's profiles, the largest last.
@@ -35,7 +39,8 @@ def profiles_of(graph: Path, inputs: dict[str, dict[str, Any]]) -> list[Lengths]
         JsfError: the graph has another symbolic length.
     """
     names = sorted({length for tensor in inputs.values() for length in tensor["shape"] if isinstance(length, str)})
-    known = [{**LENGTHS, "frames": [frames] * 3, "words": [words] * 3} for frames, words in BUCKETS]
+    lengths = LENGTHS | IMAGES if graph.stem == VISUAL else LENGTHS
+    known = [{**lengths, "frames": [frames] * 3, "words": [words] * 3} for frames, words in BUCKETS]
     if unknown := set(names) - set(known[0]):
         raise JsfError(f"{graph} has the symbolic lengths {sorted(unknown)}; engines are built for {sorted(known[0])}.")
     fixed = "frames" in names or "words" in names

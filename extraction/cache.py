@@ -28,7 +28,8 @@ def read_through(path: Path, identity: str, extract: Callable[[Path], FeatureSeq
     kept = _folder() / f"{sha256(path)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     with suppress(JsfError, OSError):
         sequence = load_sequence(kept)
-        os.utime(kept)
+        with suppress(OSError):  # somebody else's cache, which may be read
+            os.utime(kept)
         return replace(sequence, source=str(path))
     sequence = extract(path)
     with suppress(JsfError, OSError):  # a cache that cannot be written costs time, and no result

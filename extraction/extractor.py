@@ -9,12 +9,15 @@ import numpy.typing as npt
 from jsf.data.errors import JsfError
 from jsf.data.sequence import MAX_STEPS, FeatureSequence
 from jsf.extraction.audio import AudioFeatures
+from jsf.extraction.folder import ExtractorFolder
 from jsf.extraction.pipeline import extract_videos
 from jsf.extraction.preprocess import normalize
-from jsf.extraction.spec import GRAPH, NO_SOUND, SOUND_GRAPH, SPEC, VGGISH, ExtractorSpec
+from jsf.extraction.spec import NO_SOUND, SOUND_GRAPH, SPEC, VGGISH, ExtractorSpec
 from jsf.extraction.vggish import NoSound, VGGish
 from jsf.runtime.backends.base import Graph
-from jsf.runtime.graphs import open_graph
+from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.graph_folder import PRECISIONS, VISUAL
+from jsf.runtime.graphs import load_graphs, open_graph
 
 
 @dataclass(frozen=True)
@@ -24,29 +27,36 @@ class Extractor:
     spec: ExtractorSpec
     graph: Graph
     sound: AudioFeatures
+    identity: str
+    """What feature files name as their `extractor`; of a reduced CNN it tells the precision."""
+    description: str
+    """What runs where, as printed to the user."""
 
     @classmethod
-    def open(cls, folder: Path, device: str = "cpu") -> "Extractor":
+    def open(cls, folder: Path, device: str = "cpu", precision: str = "fp32") -> "Extractor":
         """Opens an extractor folder: `default_extractor()`, or a bundle's `extractor/`.
 
         Args:
-            folder: holds `visual.onnx`, `extractor.json`, and for VGGish `sound.onnx`.
-            device: "cpu", "openvino" or "cuda".
+            folder: as `ExtractorFolder` describes it.
+            device: "cpu"; "openvino"; "cuda", an engine of the folder, or ONNX Runtime where it has none in this
+                precision; "auto", an engine where the folder has one for this machine's GPU, else "cpu".
+            precision: of the CNN: "fp32", "fp16" or "int8".
 
         Raises:
-            JsfError: not an extractor folder, damaged, the graph was changed, or the device is not there.
+            JsfError: not an extractor folder, damaged, the graph was changed, or what was asked for is not there.
         """
-        spec = ExtractorSpec.load(folder)
-        graph = open_graph(folder / GRAPH, device)
+        if precision not in PRECISIONS:
+            raise JsfError(f"precision '{precision}' is not known, expected one of: {', '.join(PRECISIONS)}.")
+        opened = ExtractorFolder.open(folder)
+        spec, loaded = opened.spec, load_graphs(opened, device, precision)
+        graph = loaded[VISUAL]
         expected = [(spec.input, (3, spec.size, spec.size)), (spec.output, (spec.width,))]
         if (found := [(tensor.name, tensor.shape[1:]) for tensor in graph.inputs + graph.outputs]) != expected:
-            raise JsfError(f"{folder / GRAPH} has the tensors {found}, {SPEC} says {expected}.")
-        return cls(spec, graph, _open_sound(spec, folder, device))
-
-    @property
-    def identity(self) -> str:
-        """What feature files name as their `extractor`."""
-        return self.spec.identity
+            raise JsfError(f"the CNN of {folder} has the tensors {found}, {SPEC} says {expected}.")
+        # The sound's graph has no engine: beside one it runs on the CPU.
+        onnx = device == "openvino" or (device == "cuda" and isinstance(graph, OnnxRuntimeGraph))
+        sound = _open_sound(spec, folder, device if onnx else "cpu")
+        return cls(spec, graph, sound, spec.identity_in(precision), loaded.description)
 
     @property
     def width(self) -> int:

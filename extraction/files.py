@@ -1,6 +1,7 @@
 """Many video files to feature files: restartable, and one bad file does not stop the rest."""
 
 import glob
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +12,11 @@ from pathlib import Path
 from jsf.data.errors import JsfError
 from jsf.data.sequence import MAX_STEPS
 from jsf.extraction.extractor import Extractor
+from jsf.extraction.feature_file import FeatureFile
+from jsf.extraction.feature_folder import FeatureFolder
 from jsf.extraction.outputs import open_output
 from jsf.extraction.pipeline import Outcome, extract_videos
+from jsf.extraction.progress import shown
 
 VIDEO_SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv")
 """What is taken from a folder; a file named directly may have any suffix."""
@@ -28,6 +32,7 @@ class Report:
         extracted: how many were extracted now.
         frames: how many went through the CNN.
         silent: files without sound: the sound's numbers are zeros.
+        damaged: files that were extracted with frames missing or broken, each with how many.
         failures: files that could not be extracted, each with the reason.
         seconds: how long it took.
     """
@@ -37,6 +42,7 @@ class Report:
     extracted: int = 0
     frames: int = 0
     silent: list[Path] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -49,6 +55,8 @@ class Report:
             self.frames += len(outcome.sequence.features)
             if outcome.silent:
                 self.silent.append(outcome.video)
+            if outcome.damage:
+                self.damaged[outcome.video] = outcome.damage
 
 
 def extract_files(paths: Sequence[Path], out: Path, extractor: Extractor, limit: int = MAX_STEPS) -> Report:
@@ -61,21 +69,29 @@ def extract_files(paths: Sequence[Path], out: Path, extractor: Extractor, limit:
         out: `.npz` for a single video; `.h5` or `.hdf5` for a store `<file stem>` -> [T, D] with the root attribute
             `extractor`; else a folder of `<file stem>.npz`.
         extractor: outputs that it made before are left as they are.
-        limit: at most so many frames of a video; what has 40 is made again for more.
+        limit: at most so many frames of a video; features of 40 are made again where the video has more.
 
     Raises:
         JsfError: a path does not exist, a folder has no videos, two files have the same stem, `out` does not fit,
-            or it cannot be written: what was done is kept.
+            another process writes it, or it cannot be written: what was done is kept.
     """
     start = time.perf_counter()
     videos = find_videos(paths)
-    output = open_output(videos, out, extractor.identity, limit)
-    missing = output.missing()
-    report = Report(len(videos), len(videos) - len(missing))
-    outcomes = extract_videos(missing, extractor, limit)
-    with closing(outcomes), ThreadPoolExecutor(1, "write") as writer:
+    with open_output(videos, out, extractor.identity, limit) as output:
+        missing = output.missing()
+        report = Report(len(videos), len(videos) - len(missing))
+        with closing(extract_videos(missing, extractor, limit)) as outcomes:
+            _write(shown(outcomes, len(missing)), output, report)
+        output.finish()
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _write(outcomes: Iterator[Outcome], output: FeatureFolder | FeatureFile, report: Report) -> None:
+    """Counts the outcomes, and writes each while the next one is made; raises JsfError where one cannot be written."""
+    with ThreadPoolExecutor(1, "write") as writer:
         written: Future[None] | None = None
-        for outcome in _shown(outcomes, len(missing)):
+        for outcome in outcomes:
             if written:
                 written.result()
             if outcome.sequence:
@@ -83,61 +99,55 @@ def extract_files(paths: Sequence[Path], out: Path, extractor: Extractor, limit:
             report.add(outcome)
         if written:
             written.result()
-    output.finish()
-    report.seconds = time.perf_counter() - start
-    return report
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:
     """The files among `paths`, the videos in their folders and what their patterns match, each once.
 
+    What is named like a video and is none, such as a pipe or a link to nothing, is among them: reading it tells why.
+
     Raises:
-        JsfError: a path does not exist, a folder has no videos, or two files have the same stem.
+        JsfError: a path does not exist or cannot be read, a folder has no videos, or two files have the same stem.
     """
     by_stem: dict[str, Path] = {}
-    for video in (video for path in paths for video in _videos_at(path)):
-        if (other := by_stem.setdefault(video.stem, video)).resolve() != video.resolve():
-            raise JsfError(
-                f"{other} and {video} would have the same id '{video.stem}'.", "Rename one, or extract them separately."
-            )
+    try:
+        for video in (video for path in paths for video in _videos_at(path)):
+            other = by_stem.setdefault(video.stem, video)
+            if other is not video and os.path.realpath(other) != os.path.realpath(video):
+                raise JsfError(
+                    f"{other} and {video} would have the same id '{video.stem}'.",
+                    "Rename one, or extract them separately.",
+                )
+    except OSError as error:
+        raise JsfError(f"{error.filename} cannot be read: {error.strerror}.", "Check its permissions.") from error
     return list(by_stem.values())
 
 
 def _videos_at(path: Path) -> list[Path]:
-    if not path.exists():
-        if found := [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]:  # noqa: PTH207  # Path.glob takes no absolute pattern
-            return [video for file in found for video in _videos_at(file)]
-        if glob.has_magic(str(path)):
-            raise JsfError(f"no file matches {path}.")
-        raise JsfError(f"{path} does not exist.")
-    if not path.is_dir():
+    if path.is_dir():
+        if not (videos := _videos_in(path)):
+            raise JsfError(f"{path} has no video files ({' '.join(VIDEO_SUFFIXES)}).")
+        return videos
+    if os.path.lexists(path):
         return [path]
-    files = (file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
-    videos = sorted(file for file in files if file.is_file() and not file.name.startswith("."))
-    if not videos:
-        raise JsfError(f"{path} has no video files ({' '.join(VIDEO_SUFFIXES)}).")
+    if not glob.has_magic(str(path)):
+        raise JsfError(f"{path} does not exist.")
+    found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  # Path.glob takes no absolute pattern
+    if not (videos := [video for file in found for video in (_videos_in(file) if file.is_dir() else [file])]):
+        raise JsfError(f"no file matches {path}.")
     return videos
 
 
-def _shown(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
-    """The outcomes, with a progress bar where there is a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
+def _videos_in(folder: Path) -> list[Path]:
+    """The videos in a folder; an empty one that is named like a video stands for itself, and reading it tells why."""
 
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.finished_speed or task.speed or 0:.1f} videos/s")
+    def refuse(error: OSError) -> None:
+        raise error
 
-    console = Console(stderr=True)
-    columns = TextColumn("Extracting"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not total or not console.is_terminal) as progress:
-        yield from progress.track(outcomes, total=total)
+    files = [Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names]
+    videos = sorted(file for file in files if _is_named_as_video(file))
+    return videos or [folder] * _is_named_as_video(folder)
+
+
+def _is_named_as_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")

@@ -53,11 +53,15 @@ class Square:
 
 
 def _middle(frame: Any) -> Any:
-    """The middle of a picture that would take too much memory, resized: its long side is `WIDE` times the short one."""
+    """The middle of a picture that would take too much memory, resized: its long side is `WIDE` times the short one.
+
+    As much goes on one side as on the other, so the square that is cut out is the whole picture's, up to rounding and
+    to the way in which colours at half the resolution are filled in.
+    """
     image = frame.to_ndarray(format="rgb24")
     most = WIDE * min(image.shape[:2])
-    top, left = (max(0, (side - most) // 2) for side in image.shape[:2])
-    return type(frame).from_ndarray(np.ascontiguousarray(image[top : top + most, left : left + most]), format="rgb24")
+    kept = tuple(slice(cut := max(0, (side - most) // 2), side - cut) for side in image.shape[:2])
+    return type(frame).from_ndarray(np.ascontiguousarray(image[kept]), format="rgb24")
 
 
 def normalize(

@@ -6,11 +6,13 @@ from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256, write_json
+from jsf.data.identity import in_precision
 from jsf.extraction.audio import LogMel
 from jsf.extraction.preprocess import Square
+from jsf.runtime.graph_folder import VARIANTS, VISUAL
 
 SPEC = "extractor.json"
-GRAPH = "visual.onnx"
+GRAPH = f"{VISUAL}.onnx"
 SOUND_GRAPH = "sound.onnx"
 
 LOG_MEL, VGGISH, NO_SOUND = "log-mel", "vggish", "none"
@@ -31,6 +33,8 @@ class ExtractorSpec:
         short_side, interpolation: as of `Square`.
         sound: "log-mel" for its statistics, "vggish", or "none".
         sound_sha256: of the sound graph's file; "" where there is none.
+        reduced: "fp16", "int8" or "int8-cpu" -> SHA-256 of the visual graph in it.
+        losses: the same -> what it costs against FP32: how far the features lie apart.
     """
 
     name: str
@@ -47,6 +51,8 @@ class ExtractorSpec:
     interpolation: str = "bicubic"
     sound: str = LOG_MEL
     sound_sha256: str = ""
+    reduced: dict[str, str] = field(default_factory=dict)
+    losses: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> "ExtractorSpec":
@@ -57,24 +63,24 @@ class ExtractorSpec:
         """
         path = folder / SPEC
         if not path.is_file() or not (folder / GRAPH).is_file():
-            raise JsfError(f"{folder} is not an extractor: it needs {SPEC} and {GRAPH}.", _again(folder))
+            raise JsfError(f"{folder} is not an extractor: it needs {SPEC} and {GRAPH}.", make_again(folder))
         spec = cls._parse(path, read_json(path))
         graphs = {GRAPH: spec.sha256} | ({SOUND_GRAPH: spec.sound_sha256} if spec.sound == VGGISH else {})
         for name, expected in graphs.items():
             if (found := sha256(folder / name)) != expected:
                 raise JsfError(
                     f"{folder / name} was changed: its SHA-256 is {found[:12]}..., {SPEC} says {expected[:12]}...",
-                    _again(folder),
+                    make_again(folder),
                 )
         return spec
 
     @classmethod
     def _parse(cls, path: Path, value: dict[str, Any]) -> "ExtractorSpec":
-        known = {f.name: f.default for f in fields(cls)}
+        known = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(cls)}
         # What has a default came later: extractors made before it lack it.
-        needed = {name for name, default in known.items() if default is MISSING}
+        needed = {name for name, default in known.items() if default is MISSING} | {"audio"}
         if not needed <= set(value) <= set(known):
-            raise JsfError(f"{path} has {sorted(value)}, expected {sorted(known)}.", _again(path.parent))
+            raise JsfError(f"{path} has {sorted(value)}, expected {sorted(known)}.", make_again(path.parent))
         value = known | value
         try:
             channels = {key: tuple(float(number) for number in value[key]) for key in ("mean", "std")}
@@ -82,10 +88,16 @@ class ExtractorSpec:
             short_side = None if value["short_side"] is None else int(value["short_side"])
             names = ("name", "input", "output", "sha256", "interpolation", "sound", "sound_sha256")
             strings = {key: str(value[key]) for key in names}
-            spec = cls(**strings, **numbers, **channels, short_side=short_side, audio=LogMel(**value["audio"]))  # type: ignore[arg-type]
+            variants = {key: dict(value[key]) for key in ("reduced", "losses")}
+            if any(set(found) - set(VARIANTS[1:]) for found in variants.values()):
+                raise ValueError(f"of its variants {variants} not all are known")
+            if not all(isinstance(sha, str) for sha in variants["reduced"].values()):
+                raise ValueError("a hash is no text")
+            audio = LogMel(**value["audio"])
+            spec = cls(**strings, **numbers, **channels, **variants, short_side=short_side, audio=audio)  # type: ignore[arg-type]
             _ = spec.square
         except (TypeError, ValueError) as error:
-            raise JsfError(f"{path} is not an extractor's description: {error}.", _again(path.parent)) from error
+            raise JsfError(f"{path} is not an extractor's description: {error}.", make_again(path.parent)) from error
         if len(spec.mean) != 3 or len(spec.std) != 3 or 0.0 in spec.std:
             raise JsfError(f"{path}: mean and std are {spec.mean} and {spec.std}, expected three numbers each.")
         if spec.sound not in SOUNDS:
@@ -109,8 +121,13 @@ class ExtractorSpec:
         """What made the features, as kept in feature files: name, version, start of each graph's hash."""
         return " ".join([self.name, str(self.version), self.sha256[:12], self.sound_sha256[:12]]).rstrip()
 
+    def identity_in(self, precision: str) -> str:
+        """As `identity`, of the CNN in a precision; the two INT8 graphs are of one calibration, and have one name."""
+        return self.identity if precision == "fp32" else in_precision(self.identity, precision, self.reduced[precision])
 
-def _again(folder: Path) -> str:
+
+def make_again(folder: Path) -> str:
+    """The commands that make an extractor's folder again."""
     return (
         f"Remove {folder}, and jsf writes its default extractor again; others: jsf extractor --help; "
         "for a bundle, export it again: jsf export"

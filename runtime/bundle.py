@@ -13,29 +13,20 @@ bundle/
 ```
 """
 
-import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from jsf.data.errors import JsfError
-from jsf.data.files import cache_folder, read_json, sha256, write_json
+from jsf.data.files import read_json, write_json
 from jsf.data.levels import Limits
 from jsf.data.task_names import EMBEDDINGS
 from jsf.data.vocabulary import Vocabulary
+from jsf.runtime.graph_folder import GraphFolder, checked, locked
 
 SCHEMA = 4
-PRECISIONS = ("fp32", "fp16", "int8")
-"""What a user asks for, and engines are built of."""
-
-CPU_INT8 = "int8-cpu"
-VARIANTS = (*PRECISIONS, CPU_INT8)
-"""What graphs there are: INT8 is one thing for TensorRT, and another for CPUs."""
-
 MATCHER = "matcher.buckets"
 """The matcher that scores, at the frame and word lengths that a batch needs."""
 
@@ -108,12 +99,13 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """An opened bundle. File names come from this layout, never from the manifest, so no path can leave the folder."""
+class Bundle(GraphFolder):
+    """An opened bundle."""
 
     root: Path
     manifest: Manifest
     vocabulary: Vocabulary
+    option = "--bundle"
 
     @classmethod
     def open(cls, root: Path) -> "Bundle":
@@ -131,29 +123,24 @@ class Bundle:
         try:
             manifest = _manifest(path)
             vocabulary = Vocabulary.load(root / "vocabulary.json")
-            _checked(root / "vocabulary.json", manifest.vocabulary, f"{EXPORT_AGAIN} -o {root}")
+            checked(root / "vocabulary.json", manifest.vocabulary, f"{EXPORT_AGAIN} -o {root}")
             return cls(root, manifest, vocabulary)
         except JsfError as error:
             raise JsfError(error.message, error.fix or EXPORT_AGAIN) from error
 
-    def graph(self, variant: str, name: str) -> Path:
-        """The path of a graph whose content is the one that the manifest names.
+    @property
+    def hashes(self) -> Mapping[str, Mapping[str, str]]:
+        """Variant -> graph -> SHA-256 of its file."""
+        return self.manifest.hashes
 
-        Args:
-            variant: one of VARIANTS.
-            name: one of the manifest's `graphs`.
+    @property
+    def running_graphs(self) -> tuple[str, ...]:
+        """Those that run when it scores, and of which engines are built."""
+        return self.manifest.running_graphs
 
-        Raises:
-            JsfError: the bundle does not have this variant, the file is missing, or it was changed.
-        """
-        if variant not in VARIANTS:
-            raise JsfError(f"precision '{variant}' is not known, expected one of: {', '.join(PRECISIONS)}.")
-        if variant not in self.manifest.hashes:
-            raise JsfError(
-                f"{self.root} has no {variant} graphs, only: {', '.join(self.manifest.hashes)}.", self.remake(variant)
-            )
-        path, expected = graph_path(self.root, variant, name), self.manifest.hashes[variant][name]
-        return _checked(path, expected, self.remake(variant))
+    def path(self, variant: str, name: str) -> Path:
+        """Where a graph lies."""
+        return graph_path(self.root, variant, name)
 
     def remake(self, variant: str) -> str:
         """The command that makes a variant's graphs, again or for the first time."""
@@ -172,7 +159,7 @@ class Bundle:
         Raises:
             JsfError: the file is missing, or it was changed.
         """
-        return _checked(self.root / SAMPLES, self.manifest.samples, self.remake("fp32"))
+        return checked(self.root / SAMPLES, self.manifest.samples, self.remake("fp32"))
 
     def check_compares(self) -> None:
         """Raises JsfError where the model is an embedding, which compares no frame with a word."""
@@ -181,11 +168,6 @@ class Bundle:
                 f"{self.root} is a bundle of {self.manifest.model}, which compares no frame with a word.",
                 "Export a JSFusion model, or name its bundle with --bundle.",
             )
-
-    @property
-    def engines(self) -> Path:
-        """The folder of engines, `<backend>-<version>-<sm>/<precision>/`."""
-        return self.root / "engines"
 
     @property
     def extractor(self) -> Path:
@@ -200,10 +182,7 @@ class Bundle:
         Raises:
             JsfError: the bundle was exported again meanwhile, and these graphs are of the one before.
         """
-        name = hashlib.sha256(str(self.root.absolute()).encode()).hexdigest()
-        lock = cache_folder() / "locks" / f"{name}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with locked(self.root):
             now = _manifest(self.root / "manifest.json")
             if now.hashes["fp32"] != self.manifest.hashes["fp32"]:
                 raise JsfError(f"{self.root} was exported again meanwhile.", "Run the same command again.")
@@ -212,15 +191,6 @@ class Bundle:
             write_manifest(self.root, now)
         self.manifest.hashes.update(now.hashes)
         self.manifest.losses.update(now.losses)
-
-
-def _checked(path: Path, expected: str, fix: str) -> Path:
-    """The path of a file that has this SHA-256; raises JsfError otherwise."""
-    if not path.is_file():
-        raise JsfError(f"{path} is missing.", fix)
-    if (found := sha256(path)) != expected:
-        raise JsfError(f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", fix)
-    return path
 
 
 def graph_path(root: Path, variant: str, name: str) -> Path:

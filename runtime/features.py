@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from jsf.data.clips import Clips
 from jsf.data.errors import JsfError
+from jsf.data.identity import same_extractor
 from jsf.data.sequence import FeatureSequence, check_features
 from jsf.data.store import HDF5_SUFFIXES, FeatureStore, read_features
 
@@ -48,7 +49,7 @@ def model_features(video: Video, extractor: str, width: int) -> npt.NDArray[Any]
         width: D of those.
 
     Raises:
-        JsfError: the features are invalid, of another width, or of another extractor.
+        JsfError: the features are invalid, of another width, or of another extractor in whatever precision.
     """
     if isinstance(video, (str, Path)):
         video = read_features(str(video))
@@ -56,7 +57,7 @@ def model_features(video: Video, extractor: str, width: int) -> npt.NDArray[Any]
         video = video.read()
     if isinstance(video, FeatureSequence):
         name, features = video.source or "the video", video.features
-        if extractor and video.extractor and video.extractor != extractor:
+        if not same_extractor(video.extractor, extractor):
             raise JsfError(
                 f"{name} was extracted by '{video.extractor}'; the model was trained on features of '{extractor}'.",
                 EXTRACT_AGAIN,

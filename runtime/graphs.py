@@ -9,17 +9,17 @@ from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.backends.openvino import OpenVinoGraph
-from jsf.runtime.bundle import CPU_INT8, PRECISIONS, Bundle
+from jsf.runtime.graph_folder import CPU_INT8, PRECISIONS, GraphFolder
 
 DEVICES = ("auto", "cpu", "openvino", "cuda")
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """The graphs of a bundle, loaded.
+    """The graphs of a folder, loaded.
 
     Attributes:
-        by_name: the manifest's `running_graphs`.
+        by_name: the folder's `running_graphs`.
         description: what runs where, as printed to the user.
     """
 
@@ -31,13 +31,13 @@ class Graphs:
         return self.by_name[name]
 
 
-def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -> Graphs:
-    """Loads the graphs of a bundle.
+def load_graphs(folder: GraphFolder, device: str = "auto", precision: str = "auto") -> Graphs:
+    """Loads the graphs of a bundle or of an extractor.
 
     Args:
-        bundle: the opened bundle.
-        device: "cpu"; "openvino", the CPU too; "cuda", an engine of the bundle, or ONNX Runtime where it has none;
-            "auto", an engine where the bundle has one for this machine's GPU, else "cpu".
+        folder: opened.
+        device: "cpu"; "openvino", the CPU too; "cuda", an engine of the folder, or ONNX Runtime where it has none;
+            "auto", an engine where the folder has one for this machine's GPU, else "cpu".
         precision: "fp32", "fp16" or "int8"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
 
     Raises:
@@ -45,8 +45,8 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
     """
     if device not in DEVICES:
         raise JsfError(f"device '{device}' is not known, expected one of: {', '.join(DEVICES)}.")
-    names = bundle.manifest.running_graphs
-    built = [name for name in reversed(PRECISIONS) if list(bundle.engines.glob(f"*/{name}/*.engine"))]
+    names = folder.running_graphs
+    built = [name for name in reversed(PRECISIONS) if list(folder.engines.glob(f"*/{name}/*.engine"))]
     wanted = [name for name in built if precision in ("auto", name)]
     why_not = ""
     if (device == "cuda" and wanted) or (device == "auto" and wanted and find_gpu()):
@@ -54,15 +54,15 @@ def load_graphs(bundle: Bundle, device: str = "auto", precision: str = "auto") -
 
         for name in wanted:
             try:
-                return _described({graph: open_engine(bundle, name, graph) for graph in names}, name)
+                return _described({graph: open_engine(folder, name, graph) for graph in names}, name)
             except NoEngineError:
                 if device == "cuda" and name == wanted[-1]:
                     raise
-        why_not = "; no engine of the bundle is for this GPU: --device cuda says why"
+        why_not = f"; no engine of {folder.root} is for this GPU: --device cuda says why"
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
     variant = CPU_INT8 if chosen == "int8" and target != "cuda" else chosen
-    loaded = {name: open_graph(bundle.graph(variant, name), target) for name in names}
+    loaded = {name: open_graph(folder.graph(variant, name), target) for name in names}
     return _described(loaded, chosen + why_not)
 
 

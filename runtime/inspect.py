@@ -8,7 +8,8 @@ from jsf.data.errors import JsfError
 from jsf.data.files import read_json, sha256
 from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.backends.sidecar import EngineSidecar, obstacle
-from jsf.runtime.bundle import CALIBRATION, VARIANTS, Bundle, graph_path
+from jsf.runtime.bundle import CALIBRATION, Bundle, graph_path
+from jsf.runtime.graph_folder import VARIANTS
 
 
 @dataclass(frozen=True)

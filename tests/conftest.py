@@ -1,8 +1,10 @@
 """Models and bundles that the tests share: tiny, with weights whose scores differ well beyond rounding."""
 
 import functools
+import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import zlib
 from dataclasses import replace
@@ -101,15 +103,56 @@ def tiny_variant():
 
 
 @pytest.fixture(scope="session")
-def variant_bundle(tiny_variant, tmp_path_factory):
-    """As `tiny_variant`, exported: the bundle's folder; treat it as read-only."""
-    from jsf.export.bundle import export_bundle
+def tiny_embedding(golden_weights):
+    """(hierarchical) -> a checkpoint of a tiny HSE or FSE that takes what the tiny JSFusion takes; it is read-only."""
+    from jsf.data.vocabulary import Vocabulary
+    from jsf.models.checkpoint import Checkpoint
+    from jsf.models.hse.config import HSEConfig
+    from jsf.models.hse.hse import HSE
 
     @functools.cache
-    def export(*which):
-        return export_bundle(tiny_variant(*which), tmp_path_factory.mktemp("variant") / "bundle").root
+    def build(hierarchical):
+        config = HSEConfig("tiny", 12, len(WORDS) + 1, hierarchical, 6, 4, 9, 3, 2, word_width=5, hidden=10)
+        return Checkpoint(golden_weights(HSE(config), gain=1.5), Vocabulary(WORDS), extractor="toy 1")
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def export_once(tmp_path_factory):
+    """(checkpoint) -> its bundle's folder; treat it as read-only.
+
+    An export takes seconds: what one worker of `pytest -n` has exported, the others wait for and take.
+    """
+    from filelock import FileLock
+
+    from jsf.export.bundle import export_bundle
+
+    run = tmp_path_factory.getbasetemp()
+    shared = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "exported"
+    shared.mkdir(exist_ok=True)
+
+    def export(checkpoint):
+        digest = hashlib.sha256(repr((checkpoint.model.config, checkpoint.vocabulary, checkpoint.extractor)).encode())
+        for value in checkpoint.model.state_dict().values():
+            digest.update(value.numpy().tobytes())
+        root = shared / digest.hexdigest()[:16]
+        with FileLock(f"{root}.lock"):
+            return root if root.exists() else export_bundle(checkpoint, root).root
 
     return export
+
+
+@pytest.fixture(scope="session")
+def variant_bundle(tiny_variant, tiny_bundle, export_once):
+    """As `tiny_variant`, exported: the bundle's folder; treat it as read-only. The tiny model is the paper's."""
+    return lambda *which: tiny_bundle if which == ("paper", "retrieval") else export_once(tiny_variant(*which))
+
+
+@pytest.fixture(scope="session")
+def embedding_bundle(tiny_embedding, export_once):
+    """As `tiny_embedding`, exported: the bundle's folder; treat it as read-only."""
+    return lambda hierarchical: export_once(tiny_embedding(hierarchical))
 
 
 @pytest.fixture(scope="session")
@@ -124,12 +167,11 @@ def tiny_checkpoint(tiny_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_checkpoint, tmp_path_factory) -> Path:
+def tiny_bundle(tiny_checkpoint, export_once) -> Path:
     """The exported tiny model; treat it as read-only: copy it to change it."""
-    from jsf.export.bundle import export_bundle
     from jsf.models.checkpoint import Checkpoint
 
-    return export_bundle(Checkpoint.load(tiny_checkpoint), tmp_path_factory.mktemp("bundles") / "tiny").root
+    return export_once(Checkpoint.load(tiny_checkpoint))
 
 
 @pytest.fixture(scope="session")

@@ -469,7 +469,7 @@ class TestFromCheckpointToScore:
         assert refused.status == 1
         assert "rank correlation" in refused.out
         assert "wanted is 1.5 (--min-correlation)" in refused.err
-        assert "Layers that cost most, by the share of the mean score error" in refused.err
+        assert "Layers that cost most, by the share of the mean error" in refused.err
         assert re.search("Keep layers in FP16: --keep-fp16 [a-z]", refused.err)
         assert not Path("bundle/int8").exists()
 

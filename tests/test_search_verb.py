@@ -9,7 +9,6 @@ import pytest
 
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
-from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.index import growing
 from jsf.runtime.index.models import Models
 from jsf.verbs.index import find_sources, show_index
@@ -167,16 +166,9 @@ def test_a_folder_that_is_no_index_is_named(tmp_path):
     assert refused.value.fix == f"Make one: jsf index PATHS -o {tmp_path}"
 
 
-def test_with_an_embedding_alone_there_is_no_second_stage(golden_weights, folder, tmp_path, capsys):
-    from jsf.export.bundle import export_bundle
-    from jsf.models.checkpoint import Checkpoint
-    from jsf.models.hse.config import HSEConfig
-    from jsf.models.hse.hse import HSE
-
-    model = golden_weights(HSE(HSEConfig("tiny", 12, 4, False, 6, 4, 9, 3, 2, word_width=5, hidden=8)), gain=1.5)
-    root = export_bundle(Checkpoint(model, Vocabulary(("red", "circle", "a")), "toy 1"), tmp_path / "fse").root
+def test_with_an_embedding_alone_there_is_no_second_stage(embedding_bundle, folder, tmp_path, capsys):
     out = tmp_path / "index"
-    show_index([folder], out, root, None, None, "cpu", "auto", json=False)
+    show_index([folder], out, embedding_bundle(False), None, None, "cpu", "auto", json=False)
     assert "first stage: fse; no second stage" in capsys.readouterr().err
     show_search("a red circle", None, None, out, 2, 100, None, None, "cpu", "auto", json=False)
     notes = capsys.readouterr().err

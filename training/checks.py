@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
+from jsf.data.identity import full_precision
 from jsf.data.lengths import MIN_STEPS
 from jsf.data.sequence import MAX_STEPS
 from jsf.data.split import Split
@@ -105,7 +106,7 @@ def check_recipe(recipe: Recipe) -> None:
 def check_same_features(split: Split, val: Split) -> int:
     """The width of both splits' features; raises JsfError unless it and the extractor are the same."""
     ours, theirs = ((part.store.width(part.video_ids), part.store.extractor) for part in (split, val))
-    if ours != theirs:
+    if ours[0] != theirs[0] or full_precision(ours[1]) != full_precision(theirs[1]):
         raise JsfError(
             f"training features are {ours[0]} wide by '{ours[1]}', validation features {theirs[0]} by '{theirs[1]}'.",
             "Extract both with one extractor.",

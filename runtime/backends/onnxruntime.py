@@ -14,6 +14,9 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 CRASHING = "MatmulTransposeFusion"
 """ONNX Runtime 1.32 crashes in it, the whole process, where an FP16 graph transposes an activation before a product."""
 
+REQUANTIZING = "WeightBiasQuantization"
+"""It reduces a layer that was left in FP32 between two in INT8, with one scale for all of its channels."""
+
 _TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
@@ -43,7 +46,7 @@ class OnnxRuntimeGraph(Graph):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(
-                path, options, providers=[PROVIDERS[device]], disabled_optimizers=[CRASHING]
+                path, options, providers=[PROVIDERS[device]], disabled_optimizers=[CRASHING, REQUANTIZING]
             )
         except Exception as error:  # ONNX Runtime raises its own classes, which have no common base
             raise JsfError(f"{path} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error

@@ -144,13 +144,15 @@ class EngineSidecar:
             )
 
     def rebuild(self, engine: Path) -> str:
-        """The command that builds the engine again, from its path in a bundle."""
+        """The command that builds the engine again, from its path in a bundle or in an extractor."""
         flag = "" if self.precision == "fp32" else f" --{self.precision}"
         flag += " --hardware-compatible" if self.hardware_compatible else ""
         flag += " --version-compatible" if self.version_compatible else ""
-        roots = [root for root in engine.absolute().parents[3:4] if (root / "manifest.json").is_file()]
-        bundle = f" --bundle {roots[0]}" if roots else " --bundle BUNDLE"
-        return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend}{bundle}"
+        options = {"manifest.json": "--bundle", "extractor.json": "--extractor"}
+        roots = engine.absolute().parents[3:4]
+        found = [f"{option} {root}" for root in roots for name, option in options.items() if (root / name).is_file()]
+        folder = found[0] if found else "--bundle BUNDLE"
+        return f"Build it where it will run: jsf build-engine{flag} --backend {self.backend} {folder}"
 
 
 def obstacle(sidecar: EngineSidecar, gpu: Gpu | None) -> str:

@@ -20,7 +20,7 @@ from jsf.runtime.backends.sidecar import (
     specs,
     this_platform,
 )
-from jsf.runtime.bundle import Bundle
+from jsf.runtime.graph_folder import GraphFolder
 
 
 class TensorRTGraph(Graph):
@@ -129,11 +129,11 @@ def load_engine(trt: Any, log: Any, plan: Any, version_compatible: bool) -> tupl
 
 
 class NoEngineError(JsfError):
-    """A bundle has no engine that runs on this machine, though it may have some for others."""
+    """A folder has no engine that runs on this machine, though it may have some for others."""
 
 
-def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | None = None) -> TensorRTGraph:
-    """The engine of one graph, among all that the bundle holds, that is for this machine.
+def open_engine(folder: GraphFolder, precision: str, graph: str, device: Device | None = None) -> TensorRTGraph:
+    """The engine of one graph, among all that a bundle or an extractor holds, that is for this machine.
 
     Raises:
         NoEngineError: there is none; each one that is there is named with the reason why it is not.
@@ -141,7 +141,7 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
     """
     gpu = require_gpu()
     fitting, reasons = [], []
-    for path in sorted(bundle.engines.glob(f"*/{precision}/{graph}.json")):
+    for path in sorted(folder.engines.glob(f"*/{precision}/{graph}.json")):
         try:
             sidecar = EngineSidecar.read(path)
             reason = obstacle(sidecar, gpu)
@@ -150,13 +150,13 @@ def open_engine(bundle: Bundle, precision: str, graph: str, device: Device | Non
         if not reason:
             fitting.append((sidecar.version_compatible, sidecar.hardware_compatible, path.with_suffix(".engine")))
         else:
-            reasons.append(f"{path.parent.relative_to(bundle.root)}: {reason}.")
+            reasons.append(f"{path.parent.relative_to(folder.root)}: {reason}.")
     if fitting:  # the first is the one that is for this machine alone: the fastest
-        return TensorRTGraph(min(fitting)[-1], bundle.manifest.hashes.get(precision, {}).get(graph, "absent"), device)
+        return TensorRTGraph(min(fitting)[-1], folder.hashes.get(precision, {}).get(graph, "absent"), device)
     flag = "" if precision == "fp32" else f" --{precision}"
     raise NoEngineError(
-        "\n".join([f"{bundle.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),
-        f"Build one here: jsf build-engine{flag} --bundle {bundle.root}, or run with --device cpu.",
+        "\n".join([f"{folder.root} has no {precision} engine of '{graph}' for this machine.", *reasons]),
+        f"Build one here: jsf build-engine{flag} {folder.option} {folder.root}, or run with --device cpu.",
     )
 
 

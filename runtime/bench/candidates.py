@@ -8,7 +8,8 @@ from itertools import product
 from jsf.data.errors import JsfError
 from jsf.data.sequence import MAX_STEPS
 from jsf.runtime.backends.base import Arrays, Graph
-from jsf.runtime.bundle import CPU_INT8, MATCHER, PRECISIONS, Bundle
+from jsf.runtime.bundle import MATCHER, Bundle
+from jsf.runtime.graph_folder import CPU_INT8, PRECISIONS
 from jsf.runtime.graphs import DEVICES, Graphs, load_graphs
 
 BACKENDS = {"cpu": "ONNX Runtime", "openvino": "OpenVINO", "cuda": "CUDA"}

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jsf.data.errors import JsfError
+from jsf.data.identity import full_precision
 from jsf.data.sequence import FeatureSequence
 from jsf.data.task_names import FILLS
 from jsf.runtime.bundle import Bundle
@@ -159,7 +160,7 @@ def _record(bundle: Bundle, folder: Path) -> BundleRecord:
 def _check_alike(matcher: Scorer, embedder: Embedder) -> None:
     """Raises JsfError where two models take different features: an index has one kind."""
     for name, ours, theirs in (
-        ("features of", matcher.extractor, embedder.extractor),
+        ("features of", full_precision(matcher.extractor), full_precision(embedder.extractor)),
         ("features as wide as", matcher.feature_width, embedder.feature_width),
     ):
         if ours and theirs and ours != theirs:

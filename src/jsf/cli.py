@@ -68,7 +68,8 @@ def extract(
     bundle: Annotated[Path | None, typer.Option(help="Use the extractor of this bundle.")] = None,
     extractor: Annotated[Path | None, typer.Option(help="Use this extractor's folder.")] = None,
     all_frames: Annotated[bool, typer.Option("--all-frames", help="Keep the whole 5 fps grid, not 40 frames.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, openvino (the CPU too), cuda, or auto: cpu.")] = "auto",
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help="Of the CNN: fp32, fp16 or int8, where it has been made.")] = "fp32",
     json: JsonOption = False,
 ) -> None:
     """Turn video files into feature sequences; a run that was stopped goes on where it was."""
@@ -76,7 +77,7 @@ def extract(
 
     if bundle and extractor:
         raise typer.BadParameter("a bundle has an extractor of its own.", param_hint="--extractor")
-    if not show_extraction(paths, out, bundle, extractor, all_frames, device, json):
+    if not show_extraction(paths, out, bundle, extractor, all_frames, device, precision, json):
         raise typer.Exit(1)
 
 
@@ -266,9 +267,19 @@ def build_engine(
         Path | None, typer.Option(help="Features to calibrate and to measure on: an HDF5 file or a folder of .npz.")
     ] = None,
     captions: Annotated[Path | None, typer.Option(help="Their table of captions, questions or blanks.")] = None,
+    extractor: Annotated[
+        Path | None, typer.Option(help="Instead of a bundle: reduce the CNN of this extractor's folder.")
+    ] = None,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --extractor: videos, or folders of them, to calibrate and to measure on; several."),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="How INT8 ranges are taken: minmax, entropy or percentile.")
-    ] = "percentile",
+        str | None,
+        typer.Option(
+            help="How INT8 ranges are taken: minmax, entropy or percentile; default percentile, of a CNN minmax."
+        ),
+    ] = None,
     keep_fp16: Annotated[
         list[str] | None, typer.Option(help="A layer that is not to be INT8; the gate names those that cost most.")
     ] = None,
@@ -276,6 +287,9 @@ def build_engine(
     max_drop: Annotated[float, typer.Option(help="Points of R@1, or of accuracy, that may be lost.")] = 0.5,
     min_correlation: Annotated[float, typer.Option(help="Rank correlation with FP32 that is wanted.")] = 0.99,
     max_error: Annotated[float, typer.Option(help="Mean score error allowed, in percent of the range.")] = 1.0,
+    min_cosine: Annotated[
+        float, typer.Option(help="With --extractor: the mean cosine with FP32 features that is wanted.")
+    ] = 0.99,
     backend: Annotated[str, typer.Option(help="tensorrt, tensorrt-rtx, onnxruntime, or auto.")] = "auto",
     hardware_compatible: Annotated[
         bool, typer.Option("--hardware-compatible", help="Engines for any GPU from Ampere on.")
@@ -286,14 +300,25 @@ def build_engine(
     bundle: BundleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Reduce a bundle's graphs, measure what that costs, and build engines for this machine's GPU or ahead of time."""
+    """Reduce a bundle's graphs or an extractor's CNN, measure what that costs, and build engines, here or ahead."""
     from jsf.calibration.gate import Limits
     from jsf.calibration.publish import Choices
     from jsf.export.options import BuildOptions
     from jsf.verbs.build_engine import named_precision, show_engines
 
-    choices = Choices(method, tuple(keep_fp16 or ()), auto, Limits(max_drop, min_correlation, max_error))
-    options = BuildOptions(hardware_compatible, version_compatible)
+    options, kept = BuildOptions(hardware_compatible, version_compatible), tuple(keep_fp16 or ())
+    if extractor:
+        from jsf.calibration.features import FeatureLimits
+        from jsf.verbs.build_cnn import show_cnn_engines
+
+        if bundle or features or captions:
+            raise typer.BadParameter("it goes with --videos, and with no bundle.", param_hint="--extractor")
+        of_cnn, precision = Choices(method or "minmax", kept, auto), named_precision(fp16, int8)
+        show_cnn_engines(precision, backend, extractor, videos or [], of_cnn, FeatureLimits(min_cosine), options, json)
+        return
+    if videos:
+        raise typer.BadParameter("they go with --extractor.", param_hint="--videos")
+    choices = Choices(method or "percentile", kept, auto, Limits(max_drop, min_correlation, max_error))
     show_engines(named_precision(fp16, int8), backend, bundle, features, captions, choices, options, json)
 
 

@@ -20,7 +20,8 @@ from jsf.data.questions import Question
 from jsf.data.sequence import FeatureSequence
 from jsf.data.split import Split
 from jsf.data.store import open_features
-from jsf.runtime.bundle import CPU_INT8, Bundle
+from jsf.runtime.bundle import Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.runtime.scorer import Scorer
 
 LOOSE = Limits(max_drop=100, min_correlation=0.7, max_error=20)

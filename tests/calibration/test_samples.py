@@ -1,7 +1,6 @@
 """The stored samples are what the graphs take, and anything else in their place is refused."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,23 +8,14 @@ import pytest
 from jsf.calibration.samples import load_samples, save_samples
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
-from jsf.data.vocabulary import BLANK_ID, Vocabulary
-from jsf.export.bundle import export_bundle
-from jsf.models.checkpoint import Checkpoint
-from jsf.models.hse.config import HSEConfig
-from jsf.models.hse.hse import HSE
+from jsf.data.vocabulary import BLANK_ID
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
 from jsf.runtime.bundle import Bundle
 
-DEEP = HSEConfig("tiny", 7, 4, True, 6, 4, 9, 3, 2, word_width=5, hidden=8)
 
-
-@pytest.fixture(scope="module", params=[DEEP, replace(DEEP, hierarchical=False)], ids=lambda config: config.model)
-def embedding(request, golden_weights, tmp_path_factory):
-    checkpoint = Checkpoint(
-        golden_weights(HSE(request.param)), Vocabulary(("red", "blue", "circle")), extractor="toy 1"
-    )
-    return export_bundle(checkpoint, tmp_path_factory.mktemp("embedding") / "bundle")
+@pytest.fixture(params=[True, False], ids=["hse", "fse"])
+def embedding(request, embedding_bundle):
+    return Bundle.open(embedding_bundle(request.param))
 
 
 @pytest.mark.parametrize("task", ["retrieval", "multiple-choice", "fill-in-the-blank"])

@@ -13,16 +13,11 @@ from rich.progress import Progress
 
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
-from jsf.data.vocabulary import Vocabulary
-from jsf.export.bundle import export_bundle
 from jsf.export.engine import build_engines, choose_backend
 from jsf.export.layer_types import built_types, count_types, inspected_layers, logged_layers
 from jsf.export.options import BuildOptions
 from jsf.export.profiles import BUCKETS
 from jsf.export.progress import cancelling
-from jsf.models.checkpoint import Checkpoint
-from jsf.models.hse.config import HSEConfig
-from jsf.models.hse.hse import HSE
 from jsf.runtime.backends.driver import Gpu
 from jsf.runtime.backends.sidecar import EngineSidecar, Machine, this_platform
 from jsf.runtime.bundle import RUNNING, Bundle
@@ -119,8 +114,6 @@ def test_options_that_a_backend_does_not_have_are_refused(bundle, options, backe
     assert "--backend tensorrt" in refusal.value.fix
 
 
-EMBEDDING = HSEConfig("tiny", 7, 3, True, 6, 4, 9, 3, 2, word_width=5, hidden=8)
-
 FRAME_ENCODER = ["context.convolutions.0", "context.convolutions.1", "context.convolutions.2", "d1"]
 WORD_ENCODER = ["context.lstm", "d1"]
 MATCHER = ["jst.d2", "jst.d3", "jst.w", "jst.d4"]
@@ -187,9 +180,8 @@ class TestTensorRTRTX:
             matcher = build_engines(bundle, precision, "tensorrt-rtx")[2]
             assert EngineSidecar.read(matcher.with_suffix(".json")).types == wanted_types(precision)["matcher.buckets"]
 
-    def test_embeddings_have_the_types_asked_for(self, golden_weights, tmp_path):
-        checkpoint = Checkpoint(golden_weights(HSE(EMBEDDING), gain=1.5), Vocabulary(("red", "blue")))
-        bundle = graphs.add_graphs(export_bundle(checkpoint, tmp_path / "bundle"), "fp16")
+    def test_embeddings_have_the_types_asked_for(self, embedding_bundle, tmp_path):
+        bundle = graphs.add_graphs(Bundle.open(shutil.copytree(embedding_bundle(True), tmp_path / "bundle")), "fp16")
         for precision, kind in (("fp32", "float32"), ("fp16", "float16")):
             for engine in build_engines(bundle, precision, "tensorrt-rtx"):
                 types = EngineSidecar.read(engine.with_suffix(".json")).types

@@ -1,5 +1,7 @@
-"""Little videos and a little extractor, made on the spot."""
+"""Little videos and a little extractor, made on the spot; and the command line, in the tests' own process."""
 
+import sys
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from jsf.cli import main
 from jsf.data.files import sha256
 from jsf.extraction import Extractor
 from jsf.extraction.spec import ExtractorSpec
@@ -19,6 +22,27 @@ LEVELS = 8
 """Frame i of a test video is a flat grey of 16 + 8 i, so that a decoded frame says which one it is."""
 
 WriteVideo = Callable[..., Path]
+Shown = namedtuple("Shown", "status out err")
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd, tmp_path):
+    """Runs `jsf ...` in an empty folder; anything that would show a traceback fails the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JSF_BUNDLE", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["jsf", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        return Shown(status, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -64,8 +88,12 @@ def _audio_frame(sound: npt.NDArray[np.float32], start: float) -> av.AudioFrame:
 
 
 @pytest.fixture
-def extractor_folder(tmp_path: Path) -> Path:
-    """An extractor folder whose CNN only averages each channel of a 16 x 16 image: [B, 3, 16, 16] -> [B, 3]."""
+def extractor_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An extractor folder whose CNN only averages each channel of a 16 x 16 image: [B, 3, 16, 16] -> [B, 3].
+
+    Whoever extracts with it has a cache of its own, and leaves nothing in the user's.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "extractor"
     folder.mkdir()
     graph = onnx.parser.parse_model(

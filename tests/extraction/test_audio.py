@@ -4,6 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from jsf.data.sequence import sample_steps
 from jsf.extraction.audio import LogMel
 
 RATE = 16_000
@@ -82,6 +83,20 @@ def test_statistics_are_the_mean_and_the_standard_deviation_of_the_columns():
     spectrum = LogMel().spectrum(sound)
     statistics = LogMel().features([sound], 0.0, np.array([0.0]))
     np.testing.assert_allclose(statistics[0], np.concatenate([spectrum.mean(0), spectrum.std(0)]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [41, 79, 103, 900])
+def test_of_many_frames_the_40_that_a_model_takes_hear_what_they_hear_alone(frames):
+    sound, times = noise(20 * RATE) * np.linspace(0, 1, 20 * RATE, dtype=np.float32), np.arange(frames) * 20 / frames
+    taken = sample_steps(frames)
+    alone = LogMel().features([sound], 0.1, times[taken])
+    heard = LogMel().features([sound], 0.1, times)
+    assert heard.shape == (frames, 128)
+    np.testing.assert_array_equal(heard[taken], alone)
+    distance = np.abs(times[:, None] - times[taken])
+    first, second = np.sort(distance, axis=1)[:, :2].T
+    clear = first < second - 1e-9  # not halfway between two
+    np.testing.assert_array_equal(heard[clear], alone[distance.argmin(axis=1)[clear]])
 
 
 def test_a_late_sound_is_heard_late():

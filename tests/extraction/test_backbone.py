@@ -63,6 +63,7 @@ def test_the_real_extractor_reads_a_real_video(folder, write_video):
     assert extractor.identity.startswith("efficientnet-lite0+logmel 1 ")
 
 
+@pytest.mark.slow
 def test_equal_graphs_have_equal_hashes(folder, tmp_path):
     make_extractor(tmp_path / "again", backbone(LITE0))
     assert Extractor.open(tmp_path / "again").identity == Extractor.open(folder).identity

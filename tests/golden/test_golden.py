@@ -7,7 +7,6 @@ import torch
 from jsf.data.blanks import BLANK
 from jsf.data.sequence import pad
 from jsf.data.vocabulary import Vocabulary
-from jsf.export.bundle import export_bundle
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.official import official_model
 from jsf.runtime.scorer import Scorer
@@ -61,8 +60,8 @@ def words(model):
 
 
 @pytest.fixture(scope="module")
-def bundle(model, words, tmp_path_factory):
-    return export_bundle(Checkpoint(model, Vocabulary(tuple(words))), tmp_path_factory.mktemp("golden") / "bundle").root
+def bundle(model, words, export_once):
+    return export_once(Checkpoint(model, Vocabulary(tuple(words))))
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
-from jsf.runtime.bundle import GRAPHS, SCHEMA, VARIANTS, Bundle, Manifest, default_bundle, graph_path
+from jsf.runtime.bundle import GRAPHS, SCHEMA, Bundle, Manifest, default_bundle, graph_path
+from jsf.runtime.graph_folder import VARIANTS
 
 EXPORT = "jsf export --ckpt best.pt"
 

@@ -12,11 +12,6 @@ import pytest
 from jsf.data.clips import Clips, equal_spans
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
-from jsf.data.vocabulary import Vocabulary
-from jsf.export.bundle import export_bundle
-from jsf.models.checkpoint import Checkpoint
-from jsf.models.hse.config import HSEConfig
-from jsf.models.hse.hse import HSE
 from jsf.runtime import embedding
 from jsf.runtime.bundle import Bundle
 from jsf.runtime.embedder import Embedder
@@ -25,11 +20,10 @@ from jsf.runtime.scorer import Scorer
 from jsf.training.hse.embedder import CheckpointEmbedder
 from jsf.training.scorer import CheckpointScorer
 
-WORDS = ("red", "blue", "circle", "square", "then", "a")
 TEXTS = ["red", "a red circle. Then a blue square!", ["a circle", "red", "blue"], "words unknown", ["a then"] * 5]
 
 
-def array(steps=3, width=7, seed=0):
+def array(steps=3, width=12, seed=0):
     return np.random.default_rng(seed).standard_normal((steps, width)).astype(np.float32)
 
 
@@ -37,18 +31,17 @@ VIDEOS = [array(1), array(6), array(40), Clips.of(array(9), ((0.1, 0.3), (0.3, 0
 
 
 @pytest.fixture(scope="module")
-def checkpoint(golden_weights, tmp_path_factory):
+def checkpoint(tiny_embedding, tmp_path_factory):
     """`best.pt` of a tiny HSE."""
-    config = HSEConfig("tiny", 7, 7, True, 6, 4, 9, 3, 2, word_width=5, hidden=8)
     path = tmp_path_factory.mktemp("run") / "best.pt"
-    Checkpoint(golden_weights(HSE(config), gain=1.5), Vocabulary(WORDS), extractor="toy 1").save(path)
+    tiny_embedding(True).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
-def root(checkpoint, tmp_path_factory):
+def root(embedding_bundle):
     """Its bundle; treat it as read-only."""
-    return export_bundle(Checkpoint.load(checkpoint), tmp_path_factory.mktemp("bundles") / "hse").root
+    return embedding_bundle(True)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +58,7 @@ def test_both_embedders_are_alike(embedder, checkpoint):
     other = CheckpointEmbedder.load(checkpoint, "cpu")
     for name in ("task", "vocabulary", "extractor", "hierarchical", "width", "feature_width", "limits"):
         assert getattr(embedder, name) == getattr(other, name)
-    assert (embedder.task, embedder.hierarchical, embedder.width) == ("embedding", True, 8)
+    assert (embedder.task, embedder.hierarchical, embedder.width) == ("embedding", True, 10)
     assert " on cpu, fp32" in embedder.description and " on cpu, fp32" in other.description
     np.testing.assert_allclose(embedder.embed_videos(VIDEOS), other.embed_videos(VIDEOS), atol=1e-5)
     np.testing.assert_allclose(embedder.embed_texts(TEXTS), other.embed_texts(TEXTS), atol=1e-5)
@@ -74,7 +67,7 @@ def test_both_embedders_are_alike(embedder, checkpoint):
 
 def test_vectors_are_of_unit_length_and_scores_are_their_cosines(either):
     videos, texts = either.embed_videos(VIDEOS), either.embed_texts(TEXTS)
-    assert videos.shape == (5, 8) and texts.shape == (5, 8) and videos.dtype == texts.dtype == np.float32
+    assert videos.shape == (5, 10) and texts.shape == (5, 10) and videos.dtype == texts.dtype == np.float32
     for vectors in (videos, texts):
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
         assert len(np.unique(vectors.round(3), axis=0)) == 5
@@ -122,12 +115,12 @@ def test_features_are_read_where_a_file_is_named(either, tmp_path):
 @pytest.mark.parametrize(
     ("video", "message"),
     [
-        (array(width=9), "the video has features 9 wide; the model takes 7"),
-        (Clips.of(array(width=9), ((0.0, 0.5),)), "the video has features 9 wide; the model takes 7"),
+        (array(width=9), "the video has features 9 wide; the model takes 12"),
+        (Clips.of(array(width=9), ((0.0, 0.5),)), "the video has features 9 wide; the model takes 12"),
         (FeatureSequence(array(), 5, "toy 2", "clip 7"), "clip 7 was extracted by 'toy 2'; the model was trained on"),
-        (array()[0], r"features are float32 \[7\], expected float16 or float32 \[T, D\]"),
+        (array()[0], r"features are float32 \[12\], expected float16 or float32 \[T, D\]"),
         (array(0), "the video has no frames"),
-        (np.full((3, 7), np.nan, np.float32), "features hold NaN or infinity"),
+        (np.full((3, 12), np.nan, np.float32), "features hold NaN or infinity"),
         ("gone.npz", "gone.npz does not exist"),
     ],
 )

@@ -132,7 +132,7 @@ def test_auto_says_why_it_leaves_the_engines_of_another_gpu(bundle, machine, mon
     place_engines(bundle, "fp16")
     refusing(monkeypatch, NoEngineError("built for compute capability 8.0, this GPU has 8.7.", "Build it here."))
     description = load_graphs(bundle).description
-    assert description.endswith(" on cpu, fp32; no engine of the bundle is for this GPU: --device cuda says why")
+    assert description.endswith(f" on cpu, fp32; no engine of {bundle.root} is for this GPU: --device cuda says why")
     with pytest.raises(NoEngineError):
         load_graphs(bundle, "cuda")
 

@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -136,3 +137,20 @@ def test_a_missing_package_is_named_with_the_extra_of_the_device(monkeypatch, tm
     with pytest.raises(JsfError, match="'onnxruntime'") as refusal:
         OnnxRuntimeGraph(tmp_path / "any.onnx", device)
     assert refusal.value.fix == f"Install it with, in the folder of jsf's sources: pip install '.[{extra}]'"
+
+
+def test_a_layer_in_fp32_between_two_in_int8_stays_so(tmp_path):
+    """One scale for all channels would lose the weights of the second one."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 19]>'
+        "g (float[1, 2, 3, 3] x) => (float[1, 2, 3, 3] y)"
+        "<float step = {0.01}, float fine = {0.001}, uint8 zero = {0},"
+        " float[2, 1, 1, 1] w = {100.0, 0.1}, float[2] b = {0.0, 0.0}> {"
+        "q = QuantizeLinear(x, step, zero)  d = DequantizeLinear(q, step, zero)"
+        "c = Conv<group = 2>(d, w, b)"
+        "r = QuantizeLinear(c, fine, zero)  y = DequantizeLinear(r, fine, zero) }"
+    )
+    onnx.save(model, tmp_path / "mixed.onnx")
+    images = np.full((1, 2, 3, 3), 1, np.float32)
+    found = OnnxRuntimeGraph(tmp_path / "mixed.onnx").run({"x": images})["y"]
+    np.testing.assert_allclose(found[0, 1], 0.1, atol=0.001)

@@ -23,11 +23,6 @@ from jsf.data.questions import Question
 from jsf.data.sequence import FeatureSequence
 from jsf.data.split import Split
 from jsf.data.store import open_features
-from jsf.data.vocabulary import Vocabulary
-from jsf.export.bundle import export_bundle
-from jsf.models.checkpoint import Checkpoint
-from jsf.models.hse.config import HSEConfig
-from jsf.models.hse.hse import HSE
 from jsf.runtime.backends import openvino as backend
 from jsf.runtime.backends.openvino import OpenVinoGraph
 from jsf.runtime.bundle import Bundle
@@ -239,10 +234,8 @@ def test_scores_of_an_lstm_in_the_matcher_are_those_of_onnxruntime(variant_bundl
 
 
 @pytest.mark.parametrize("hierarchical", [True, False], ids=["hse", "fse"])
-def test_embeddings_are_those_of_onnxruntime(golden_weights, tmp_path, videos, hierarchical):
-    config = HSEConfig("tiny", 12, 7, hierarchical, 6, 4, 9, 3, 2, word_width=5, hidden=8)
-    words = Vocabulary(("red", "blue", "circle", "square", "then", "a"))
-    bundle = export_bundle(Checkpoint(golden_weights(HSE(config), gain=1.5), words), tmp_path / "bundle")
+def test_embeddings_are_those_of_onnxruntime(embedding_bundle, tmp_path, videos, hierarchical):
+    bundle = Bundle.open(shutil.copytree(embedding_bundle(hierarchical), tmp_path / "bundle"))
     clips = [Clips.of(video, ((0.1, 0.3), (0.3, 0.9), (0.5, 1.0))) for video in videos if len(video) > 20]
     texts = ["red", "a red circle. Then a blue square!", ["a circle", "red", "blue"]]
     add_fp16(bundle)

@@ -9,7 +9,6 @@ from jsf.data.blanks import BLANK
 from jsf.data.errors import JsfError
 from jsf.data.sequence import FeatureSequence
 from jsf.data.vocabulary import Vocabulary
-from jsf.export.bundle import export_bundle
 from jsf.models.checkpoint import Checkpoint
 from jsf.models.config import JSFusionConfig
 from jsf.models.jsfusion import JSFusion
@@ -54,8 +53,8 @@ def blank_alone(golden_weights):
     return Checkpoint(golden_weights(JSFusion(config)), Vocabulary(WORDS))
 
 
-def test_both_agree_where_the_blank_alone_meets_the_frames(blank_alone, tmp_path):
-    bundle = export_bundle(blank_alone, tmp_path / "bundle")
+def test_both_agree_where_the_blank_alone_meets_the_frames(blank_alone, export_once):
+    bundle = Bundle.open(export_once(blank_alone))
     sentences = ["a red _____ then rings", "_____"]
     for length in (1, 6, 39, 40):
         found = explain(blank_alone, draw(length), sentences)

@@ -13,7 +13,8 @@ from jsf.data.task_names import EMBEDDINGS
 from jsf.export.engine import build_engines, choose_backend
 from jsf.export.options import BuildOptions
 from jsf.runtime.backends.driver import find_gpu
-from jsf.runtime.bundle import CPU_INT8, Bundle, default_bundle
+from jsf.runtime.bundle import Bundle, default_bundle
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.runtime.load import load_scorer
 from jsf.verbs.losses import print_losses
 from jsf.verbs.output import note, print_json, print_table

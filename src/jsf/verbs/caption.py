@@ -15,7 +15,7 @@ from jsf.data.task_names import CAPTIONING
 from jsf.evaluation.captioning import evaluate_captioning
 from jsf.verbs.evaluate import between
 from jsf.verbs.output import note, print_json, print_table
-from jsf.verbs.videos import extraction_device, holds_features
+from jsf.verbs.videos import holds_features
 
 
 def show_captions(videos: list[str], ckpt: Path, device: str, json: bool) -> None:
@@ -71,8 +71,8 @@ def _read(names: list[str], device: str) -> list[FeatureSequence]:
         return list(map(read_features, names))
     from jsf.extraction import Extractor, default_extractor
 
-    extractor = Extractor.open(default_extractor(), extraction_device(device))
-    note(f"extracting with {extractor.graph.description}")
+    extractor = Extractor.open(default_extractor(), device)
+    note(f"extracting with {extractor.description}")
     reading = track(names, "reading videos", len(names))
     return [read_features(name) if holds_features(name) else extractor.extract(Path(name)) for name in reading]
 

@@ -27,7 +27,7 @@ def show_choice(
     scorer = load_scorer(bundle, device, precision)
     note_unknown(scorer.vocabulary, sentences)
     note(f"scoring with {scorer.description}")
-    features = scorer.features(VideoReader(scorer.bundle, device).read(video))
+    features = scorer.features(VideoReader(scorer.bundle, device, precision).read(video))
     scores = scorer.score_pairs([(features, sentence) for sentence in sentences]).tolist()
     ranked = sorted(zip(sentences, scores, strict=True), key=lambda pair: -pair[1])
     if json:

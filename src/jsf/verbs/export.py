@@ -5,6 +5,7 @@ from pathlib import Path
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import read_json
+from jsf.data.identity import full_precision
 from jsf.data.task_names import CAPTIONING
 from jsf.extraction import DEFAULT, default_extractor
 from jsf.extraction.make import extractors_folder
@@ -44,24 +45,23 @@ def find_extractor(identity: str, folder: Path | None = None) -> Path | None:
     A model of other features gets none, and a note that its bundle scores feature files only.
 
     Args:
-        identity: what the features name as their extractor.
+        identity: what the features name as their extractor, in whatever precision.
         folder: where it is; without, it is looked for in the user's cache.
 
     Raises:
         JsfError: `folder` is another extractor.
     """
     if folder:
-        if (found := ExtractorSpec.load(folder).identity) != identity:
+        if (found := ExtractorSpec.load(folder).identity) != full_precision(identity):
             raise JsfError(f"{folder} is '{found}'; the model was trained on features of '{identity}'.")
         return folder
     try:
         if identity.startswith(f"{DEFAULT} "):
             default_extractor()  # written where it is not there yet
         for file in sorted(extractors_folder().glob(f"*/{SPEC}")):
-            if (
-                identity.startswith(f"{read_json(file).get('name')} ")
-                and ExtractorSpec.load(file.parent).identity == identity
-            ):
+            if identity.startswith(f"{read_json(file).get('name')} ") and ExtractorSpec.load(
+                file.parent
+            ).identity == full_precision(identity):
                 return file.parent
     except JsfError as error:
         note(str(error))

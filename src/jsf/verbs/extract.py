@@ -8,14 +8,21 @@ from jsf.data.sequence import MAX_STEPS
 from jsf.extraction import Extractor, Report, default_extractor, extract_files
 from jsf.runtime.bundle import Bundle
 from jsf.verbs.output import note, print_json
-from jsf.verbs.videos import bundle_extractor, extraction_device
+from jsf.verbs.videos import bundle_extractor
 
 NO_LIMIT = sys.maxsize
 """Of frames, with `--all-frames`."""
 
 
 def show_extraction(
-    paths: list[Path], out: Path, bundle: Path | None, folder: Path | None, all_frames: bool, device: str, json: bool
+    paths: list[Path],
+    out: Path,
+    bundle: Path | None,
+    folder: Path | None,
+    all_frames: bool,
+    device: str,
+    precision: str,
+    json: bool,
 ) -> bool:
     """Extracts videos, says how many, and which could not be and why.
 
@@ -28,16 +35,19 @@ def show_extraction(
     require("av", "extract")
     if bundle:
         folder = bundle_extractor(Bundle.open(bundle))
-    extractor = Extractor.open(folder or default_extractor(), extraction_device(device))
-    note(f"extracting with {extractor.identity} ({extractor.graph.description}), {extractor.width} numbers a frame")
+    extractor = Extractor.open(folder or default_extractor(), device, precision)
+    note(f"extracting with {extractor.identity} ({extractor.description}), {extractor.width} numbers a frame")
     report = extract_files(paths, out, extractor, NO_LIMIT if all_frames else MAX_STEPS)
     if json:
         print_json(_as_json(report, out, extractor.identity))
         return not report.failures
     note(_summary(report))
+    if report.damaged:
+        lines = "\n".join(f"  {path}: {damage}" for path, damage in report.damaged.items())
+        note(f"damaged, extracted all the same:\n{lines}")
     if report.failures:
         lines = "\n".join(f"  {path}: {reason}" for path, reason in report.failures.items())
-        note(f"error: could not extract:\n{lines}\nAll other videos are in {out}; the same command skips them.")
+        note(f"error: could not extract:\n{lines}\nOther videos, if any, are in {out}; the same command skips them.")
         return False
     print(out)
     return True
@@ -49,6 +59,7 @@ def _summary(report: Report) -> str:
     done = f"{report.extracted:,} extracted ({report.frames:,} frames, {report.seconds:.1f} s, {speed:.1f} videos/s)"
     parts = [done if report.extracted else "", f"{report.there:,} there before" if report.there else ""]
     parts.append(f"{len(report.silent):,} without sound, with zeros in its place" if report.silent else "")
+    parts.append(f"{len(report.damaged):,} damaged" if report.damaged else "")
     parts.append(f"{len(report.failures):,} failed" if report.failures else "")
     return f"{report.videos:,} video{'s' * (report.videos != 1)}: " + ", ".join(filter(None, parts))
 
@@ -63,5 +74,6 @@ def _as_json(report: Report, out: Path, identity: str) -> dict[str, object]:
         "frames": report.frames,
         "seconds": round(report.seconds, 3),
         "silent": [str(path) for path in report.silent],
+        "damaged": {str(path): damage for path, damage in report.damaged.items()},
         "failures": {str(path): reason for path, reason in report.failures.items()},
     }

@@ -19,7 +19,7 @@ def show_words(
     scorer = Scorer.load(bundle, device, precision)
     note_unknown(scorer.vocabulary, [sentence])
     note(f"scoring with {scorer.description}")
-    features = scorer.features(VideoReader(scorer.bundle, device).read(video))
+    features = scorer.features(VideoReader(scorer.bundle, device, precision).read(video))
     words = scorer.fill(features, sentence, top)
     if json:
         found = [{"word": word, "probability": probability} for word, probability in words]

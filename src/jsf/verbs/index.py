@@ -40,7 +40,7 @@ def show_index(
     models = Models.load(bundle, embedding, device, precision)
     second = f"second stage: {models.second_stage}" if models.matcher else "no second stage"
     note(f"first stage: {models.first_stage}; {second}; {models.description}")
-    outcome = add_videos(out, models, list(find_sources(paths, models.extracting, device)))
+    outcome = add_videos(out, models, list(find_sources(paths, models.extracting, device, precision)))
     if not (out / "index.json").is_file():
         raise _failed(outcome)
     if outgrown(Contents.load(out)) and has_faiss():
@@ -72,13 +72,13 @@ def show_index(
         raise _failed(outcome)
 
 
-def find_sources(paths: Sequence[Path], bundle: Bundle, device: str) -> Iterator[Source]:
+def find_sources(paths: Sequence[Path], bundle: Bundle, device: str, precision: str = "auto") -> Iterator[Source]:
     """The videos that paths name: .npz files, HDF5 stores, video files, and folders of .npz or of video files.
 
     Raises:
         JsfError: a path does not exist, or a folder holds none.
     """
-    reader = VideoReader(bundle, device)
+    reader = VideoReader(bundle, device, precision)
     for path in paths:
         if path.suffix in HDF5_SUFFIXES or (path.is_dir() and any(path.glob("[!.]*.npz"))):
             store = open_features(path.absolute())

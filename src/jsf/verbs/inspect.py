@@ -10,6 +10,7 @@ from jsf.data.errors import JsfError
 from jsf.extraction.spec import ExtractorSpec
 from jsf.runtime.backends.sidecar import numbers
 from jsf.runtime.bundle import Bundle, default_bundle
+from jsf.runtime.graph_folder import PRECISIONS
 from jsf.runtime.inspect import BundleReport, EngineFile, inspect_bundle, inspect_engine
 from jsf.runtime.layer_times import Times, layer_times
 from jsf.verbs.facts import in_words, print_facts
@@ -168,7 +169,9 @@ def _extractor(report: BundleReport) -> str:
     if not bundle.extractor.is_dir():
         return "none: it scores feature files only"
     try:
-        return f"{ExtractorSpec.load(bundle.extractor).identity}, in the bundle"
+        spec = ExtractorSpec.load(bundle.extractor)
+        others = [precision for precision in PRECISIONS if precision in spec.reduced]
+        return f"{spec.identity}, in the bundle" + (f", also in {' and '.join(others)}" if others else "")
     except JsfError as error:
         report.problems.append(error)
         return "DAMAGED"

@@ -3,7 +3,8 @@
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.runtime.bundle import CPU_INT8, EXPORT_AGAIN, Bundle
+from jsf.runtime.bundle import EXPORT_AGAIN, Bundle
+from jsf.runtime.graph_folder import CPU_INT8
 from jsf.verbs.output import print_table
 
 COLUMNS = ("precision", "mean error", "largest", "rank corr.", "pairs")

@@ -31,7 +31,7 @@ def show_scores(inputs: Sequence[str], bundle: Path | None, device: str, precisi
     scorer.vocabulary.encode(sentence)
     note_unknown(scorer.vocabulary, [sentence])
     note(f"scoring with {scorer.description}")
-    videos, failures = _read(names, scorer, device)
+    videos, failures = _read(names, scorer, device, precision)
     scores = scorer.score_pairs([(video, sentence) for video in videos.values()]).tolist() if videos else []
     ranked = sorted(zip(videos, scores, strict=True), key=lambda pair: -pair[1])
     if json:
@@ -80,11 +80,13 @@ def show_pairs(
         print(f"{count:,} scores in {out}")
 
 
-def _read(names: Sequence[str], scorer: Scorer | Embedder, device: str) -> tuple[dict[str, Any], dict[str, JsfError]]:
+def _read(
+    names: Sequence[str], scorer: Scorer | Embedder, device: str, precision: str
+) -> tuple[dict[str, Any], dict[str, JsfError]]:
     """The features of each video, and why those that failed did."""
     videos: dict[str, Any] = {}
     failures: dict[str, JsfError] = {}
-    reader = VideoReader(scorer.bundle, device)
+    reader = VideoReader(scorer.bundle, device, precision)
     for name in names:
         try:
             videos[name] = scorer.features(reader.read(name))

@@ -45,7 +45,7 @@ def show_search(
         hits = searcher.search(query, top, rerank)
     else:
         assert video is not None
-        features = VideoReader(searcher.models.extracting, device).read(video)
+        features = VideoReader(searcher.models.extracting, device, precision).read(video)
         hits = searcher.rank_texts(features, lines, top, rerank)
     show_hits(hits, searcher, query or str(video), "video" if query else "text", len(lines), rerank, json)
 

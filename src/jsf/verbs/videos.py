@@ -14,6 +14,7 @@ from jsf.verbs.output import note
 
 if TYPE_CHECKING:
     from jsf.extraction import Extractor
+    from jsf.extraction.spec import ExtractorSpec
 
 
 class VideoReader:
@@ -21,10 +22,15 @@ class VideoReader:
 
     The features of video files are kept in the user's cache; the bundle's extractor is opened at the first file that
     is not there.
+
+    Args:
+        bundle: its model takes the videos.
+        device: where its extractor runs, as of `Extractor.open`.
+        precision: of the extractor's CNN, where it has that; "auto" is fp32, in which the model's features were made.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
-        self._bundle, self._device = bundle, device
+    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
+        self._bundle, self._device, self._asked = bundle, device, "fp32" if precision == "auto" else precision
 
     def read(self, name: str) -> FeatureSequence:
         """Reads `video.npz` or `store.h5#id`, or extracts a video file with the bundle's own extractor.
@@ -39,20 +45,25 @@ class VideoReader:
             return read_features(name)
         from jsf.extraction.cache import read_through
 
-        return read_through(path, self._identity, self._extract)
+        return read_through(path, self._spec.identity_in(self._precision), self._extract)
 
     @cached_property
-    def _identity(self) -> str:
+    def _spec(self) -> "ExtractorSpec":
         from jsf.extraction.spec import ExtractorSpec
 
-        return ExtractorSpec.load(bundle_extractor(self._bundle)).identity
+        return ExtractorSpec.load(bundle_extractor(self._bundle))
+
+    @property
+    def _precision(self) -> str:
+        return self._asked if self._asked in self._spec.reduced else "fp32"
 
     @cached_property
     def _extractor(self) -> "Extractor":
         from jsf.extraction import Extractor
 
-        extractor = Extractor.open(bundle_extractor(self._bundle), extraction_device(self._device))
-        note(f"extracting with {extractor.graph.description}")
+        extractor = Extractor.open(bundle_extractor(self._bundle), self._device, self._precision)
+        why = f": the bundle's extractor has no {self._asked}" if self._precision != self._asked else ""
+        note(f"extracting with {extractor.description}{why}")
         return extractor
 
     def _extract(self, path: Path) -> FeatureSequence:
@@ -76,11 +87,6 @@ def note_unknown(vocabulary: Vocabulary, sentences: Sequence[str]) -> None:
     """Says which words of the sentences the model does not know."""
     if unknown := dict.fromkeys(word for sentence in sentences for word in vocabulary.unknown(sentence)):
         note(f"words that the model does not know are left out: {', '.join(unknown)}")
-
-
-def extraction_device(device: str) -> str:
-    """Where features are made: the CPU unless a device was asked for, because engines are built for scoring only."""
-    return "cpu" if device == "auto" else device
 
 
 def bundle_extractor(bundle: Bundle) -> Path:

@@ -130,19 +130,8 @@ def test_a_peer_that_does_not_run_is_named(tiny_bundle, without_memory):
     assert report.baseline == "ONNX Runtime FP32 40x40"
 
 
-@pytest.fixture
-def embedding(golden_weights, tmp_path):
-    from jsf.data.vocabulary import Vocabulary
-    from jsf.export.bundle import export_bundle
-    from jsf.models.checkpoint import Checkpoint
-    from jsf.models.hse.config import HSEConfig
-    from jsf.models.hse.hse import HSE
-
-    model = golden_weights(HSE(HSEConfig("tiny", 12, 4, True, 6, 4, 9, 3, 2, word_width=5, hidden=8)), gain=1.5)
-    return export_bundle(Checkpoint(model, Vocabulary(("red", "circle", "a")), "toy 1"), tmp_path / "hse")
-
-
-def test_of_an_embedding_the_encoders_are_measured(embedding, tmp_path):
+def test_of_an_embedding_the_encoders_are_measured(embedding_bundle, tmp_path):
+    embedding = Bundle.open(embedding_bundle(True))
     report = bench(embedding, ["cpu"], rounds=1)
     assert (report.matching, report.baseline, report.floor, report.workload) == ([], None, None, None)
     (row,) = report.encoding

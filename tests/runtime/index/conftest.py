@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from jsf.data.sequence import FeatureSequence
-from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.index.build import Source
 from jsf.runtime.index.models import Models
 
@@ -38,17 +37,9 @@ def sentences():
 
 
 @pytest.fixture(scope="session")
-def fse_root(golden_weights, tmp_path_factory):
+def fse_root(embedding_bundle):
     """The bundle of a tiny FSE that takes what the tiny JSFusion takes; treat it as read-only."""
-    from jsf.export.bundle import export_bundle
-    from jsf.models.checkpoint import Checkpoint
-    from jsf.models.hse.config import HSEConfig
-    from jsf.models.hse.hse import HSE
-
-    words = ("red", "blue", "circle", "square", "a", "rings")
-    config = HSEConfig("tiny", 12, 7, False, 6, 4, 9, 3, 2, word_width=5, hidden=10)
-    checkpoint = Checkpoint(golden_weights(HSE(config), gain=1.5), Vocabulary(words), extractor="toy 1")
-    return export_bundle(checkpoint, tmp_path_factory.mktemp("bundles") / "fse").root
+    return embedding_bundle(False)
 
 
 @pytest.fixture(scope="session")

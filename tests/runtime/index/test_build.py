@@ -178,10 +178,11 @@ def test_one_process_writes_at_a_time(pooled, make_sources, tmp_path):
     assert add_videos(index, pooled, make_sources(range(3))).added == 1
 
 
-def test_other_models_are_refused(pooled, flat, both, variant_bundle, make_sources, tmp_path):
+def test_other_models_are_refused(pooled, both, fse_root, variant_bundle, make_sources, tmp_path):
     index = tmp_path / "index"
     add_videos(index, both, make_sources(range(2)))
-    with pytest.raises(JsfError, match=r"made with the embedding .*fse \(.*\.\.\.\); given is no embedding") as refused:
+    said = rf"made with the embedding .*{fse_root.name} \(.*\.\.\.\); given is no embedding"
+    with pytest.raises(JsfError, match=said) as refused:
         add_videos(index, pooled, make_sources(range(3)))
     assert "--bundle and --embedding" in refused.value.fix
     other = Models.load(variant_bundle("official", "retrieval"), None, "cpu")

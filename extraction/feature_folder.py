@@ -1,0 +1,93 @@
+"""Features as a folder of .npz files, or as one: each video's is written as soon as it is made."""
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsf.data.errors import JsfError
+from jsf.data.sequence import MAX_STEPS, FeatureSequence, load_sequence
+from jsf.extraction.decode import Video
+
+ABANDONED = 60.0
+"""Seconds after which an unfinished file is nobody's."""
+
+
+class FeatureFolder:
+    """A folder of `<file stem>.npz`, or one .npz file.
+
+    Several runs may write into the same folder: every file is whole or absent.
+
+    Args:
+        videos: the files whose features are to be there.
+        out: the folder, or `.npz` for a single video.
+        identity: of the extractor.
+        limit: the most frames of a video.
+
+    Raises:
+        JsfError: `out` does not fit.
+    """
+
+    def __init__(self, videos: Sequence[Path], out: Path, identity: str, limit: int) -> None:
+        self._targets, self._identity, self._limit = _targets(videos, out), identity, limit
+        folder = out.parent if out.suffix == ".npz" else out
+        remove_unfinished(folder, {target.stem for target in self._targets.values()}, ".npz")
+
+    def missing(self) -> list[Path]:
+        """The videos whose features are not there, are older than the video, or were made otherwise."""
+        return [video for video, target in self._targets.items() if not self._is_made(video, target)]
+
+    def save(self, video: Path, sequence: FeatureSequence) -> None:
+        """Keeps the features of a video; raises JsfError where they cannot be written."""
+        sequence.save(self._targets[video])
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def _is_made(self, video: Path, target: Path) -> bool:
+        if not target.is_file() or is_newer(video, target):
+            return False
+        try:
+            sequence = load_sequence(target)
+        except JsfError:
+            return False
+        return bool(sequence.extractor == self._identity) and is_enough(video, len(sequence.features), self._limit)
+
+
+def is_newer(video: Path, made: Path) -> bool:
+    """Whether a video changed after its features were made, or cannot be asked, which its extraction will tell."""
+    try:
+        return video.stat().st_mtime > made.stat().st_mtime
+    except OSError:
+        return True
+
+
+def is_enough(video: Path, length: int, limit: int) -> bool:
+    """Whether features of `length` frames are all that there are up to `limit`; 40 may be some of more."""
+    if limit <= MAX_STEPS or length != MAX_STEPS:
+        return True
+    try:
+        return len(Video.scan(video, limit).grid.slots) == length
+    except JsfError:
+        return False
+
+
+def remove_unfinished(folder: Path, stems: set[str], suffix: str) -> None:
+    """Removes what a killed run began to write for these stems; younger files may be another run's."""
+    temporary = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(suffix)}")
+    for file in folder.glob(f".*{suffix}"):
+        name = temporary.fullmatch(file.name)
+        if name and name[1] in stems and time.time() - file.stat().st_mtime > ABANDONED:
+            file.unlink(missing_ok=True)
+
+
+def _targets(videos: Sequence[Path], out: Path) -> dict[Path, Path]:
+    if out.suffix != ".npz":
+        if out.exists() and not out.is_dir():
+            raise JsfError(f"{out} is a file, expected a folder, or a name that ends in .npz, .h5 or .hdf5.")
+        return {video: out / f"{video.stem}.npz" for video in videos}
+    if len(videos) != 1:
+        raise JsfError(f"{out} holds one video, got {len(videos)}.", "Name a folder or an .h5 file: -o features.h5")
+    if out.is_dir():
+        raise JsfError(f"{out} is a folder, expected a file, or another name for the folder.")
+    return {videos[0]: out}

@@ -1,0 +1,116 @@
+"""Files with errors inside: what can be decoded is extracted, what is missing is told, and time stays in its place."""
+
+import json
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from jsf.data.errors import JsfError
+from jsf.extraction.decode import Video
+from jsf.extraction.preprocess import Square
+from jsf.extraction.sound import mono
+
+RATE = 16_000
+X264 = {"preset": "ultrafast", "x264-params": "keyint=20:min-keyint=20:scenecut=0"}
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory):
+    """Writes four seconds of moving noise, 20 frames of the grid."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+
+    def write(suffix):
+        path = tmp_path_factory.mktemp("damage") / f"clip{suffix}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, width=64, height=64, options=X264)
+            stream.pix_fmt = "yuv420p"
+            for i in range(100):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, (i, 3 * i), (0, 1)))))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+def spoil(path, start, end):
+    """Replaces a part of a file by noise, the same one each time."""
+    data = bytearray(path.read_bytes())
+    first, last = round(len(data) * start), round(len(data) * end)
+    data[first:last] = np.random.default_rng(1).bytes(last - first)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_recording_that_begins_between_keyframes_lacks_its_first_frames(write, cli, extractor_folder):
+    path = write(".ts")
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) * 3 // 10 // 188 * 188 :])
+    video = Video.scan(path)
+    wanted, found = len(video.grid.slots), len(list(video.frames(Square(16))))
+    assert 10 <= found < wanted < 20
+    shown = cli("extract", path, "-o", "out", "--extractor", extractor_folder)
+    assert shown.status == 0
+    assert "1 damaged" in shown.err
+    assert f"  {path}: of {wanted} frames {wanted - found} missing" in shown.err
+    damaged = json.loads(cli("extract", path, "-o", "out.h5", "--extractor", extractor_folder, "--json").out)["damaged"]
+    assert damaged == {str(path): f"of {wanted} frames {wanted - found} missing"}
+
+
+def test_packets_of_noise_are_left_out(write, extractor):
+    path = spoil(write(".mp4"), 0.5, 0.6)
+    video = Video.scan(path)
+    frames = list(video.frames(Square(16)))
+    damage = len(video.grid.slots) - len(frames) + sum(frame.damaged for frame in frames)
+    assert 1 <= damage <= 8
+    assert [frame.seconds for frame in frames] == sorted({frame.seconds for frame in frames})
+    assert len(extractor.extract(path).features) == len(frames)
+
+
+def test_a_file_of_which_less_than_half_comes_out_is_refused(write, extractor):
+    path = spoil(write(".mp4"), 0.1, 0.9)
+    with pytest.raises(JsfError, match=r"cannot be decoded: \d of 20 frames came out"):
+        extractor.extract(path)
+
+
+def test_whole_files_are_not_called_damaged(write, cli, extractor_folder):
+    for suffix in (".mp4", ".mkv", ".ts"):
+        shown = cli("extract", write(suffix), "-o", f"out{suffix}.npz", "--extractor", extractor_folder, "--json")
+        assert json.loads(shown.out)["damaged"] == {}
+
+
+def sound_frame(samples, start, layout="mono", rate=RATE):
+    frame = av.AudioFrame.from_ndarray(np.full((1, samples * (1 + (layout != "mono"))), 0.5, np.float32), "flt", layout)
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, 1000), start
+    return frame
+
+
+def heard(frames, end=60.0):
+    return np.concatenate(list(mono(iter(frames), RATE, end)))
+
+
+def test_what_is_missing_within_a_sound_is_silence():
+    sound = heard([sound_frame(RATE, 0), sound_frame(RATE, 3000)])
+    assert len(sound) == 4 * RATE
+    assert [float(sound[second * RATE + 10]) for second in range(4)] == [0.5, 0, 0, 0.5]
+
+
+def test_rounded_time_stamps_are_no_gaps():
+    assert len(heard([sound_frame(1024, start) for start in (0, 64, 129, 191, 300)])) == 5 * 1024
+
+
+def test_a_time_stamp_far_away_is_not_waited_for():
+    assert len(heard([sound_frame(RATE, 0), sound_frame(RATE, 10**12)], end=3.0)) == 4 * RATE
+
+
+def test_a_sound_without_time_stamps_is_joined():
+    frames = [sound_frame(RATE, None) for _ in range(3)]
+    assert len(heard(frames)) == 3 * RATE
+
+
+def test_a_change_of_channels_and_rate_within_a_sound():
+    changing = [sound_frame(RATE, 0), sound_frame(RATE, 1000, "stereo"), sound_frame(8000, 2000, rate=8000)]
+    sound = heard(changing)
+    assert len(sound) == pytest.approx(3 * RATE, abs=64)
+    assert sound[[100, RATE + 100, 2 * RATE + 1000]] == pytest.approx(0.5, abs=0.22)  # stereo is mixed down
