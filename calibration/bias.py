@@ -33,9 +33,12 @@ def correct_biases(source: Path, target: Path, means: Means, layers: Collection[
     weights = {weight.name: onnx.numpy_helper.to_array(weight) for weight in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Conv" and node.name in layers:
+            name = node.input[2] if len(node.input) > 2 else ""
+            if name and name not in weights:  # it is computed, as in files from elsewhere
+                continue
             lost = _lost(weights[node.input[1]], means[node.name])
-            bias = weights[node.input[2]] if len(node.input) > 2 else np.zeros_like(lost)
-            node.input[2:] = [name := f"{node.name}/bias"]
+            bias = weights[name] if name else np.zeros_like(lost)
+            node.input[2:] = [name := f"{node.name}/corrected bias"]
             model.graph.initializer.append(onnx.numpy_helper.from_array((bias + lost).astype(np.float32), name))
     _drop_unread(model.graph)
     with replacing(target) as temporary:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -110,5 +111,8 @@ def _recent(onnx: Any, model: Any, source: Path) -> Any:
 
 def _name_nodes(model: Any) -> None:
     """Names the nodes that have no name, as in files from elsewhere: layers are told apart by it."""
+    taken = {node.name for node in model.graph.node}
     for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}.{number}"
+        if not node.name:
+            node.name = next(name for n in count(number) if (name := f"{node.op_type}.{n}") not in taken)
+            taken.add(node.name)

@@ -11,6 +11,9 @@ from jsf.data.sequence import sample_steps
 
 Floats = npt.NDArray[np.float32]
 
+MAX_RATE = 192_000
+"""Samples per second; no recording has more."""
+
 _BLOCK = 1024
 """Columns transformed at a time: bounds the memory that a long film needs."""
 
@@ -60,8 +63,8 @@ class LogMel:
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that no sound has."""
-        windows, bands = 0 < self.hop <= self.window <= 1, 0 < self.bands <= 512
-        if not (windows and bands and 0 <= self.low < self.high <= self.rate / 2):
+        windows, bands = self.hop * self.rate >= 1 and self.hop <= self.window <= 1, 0 < self.bands <= 512
+        if not (windows and bands and self.rate <= MAX_RATE and 0 <= self.low < self.high <= self.rate / 2):
             raise ValueError(f"no sound has these settings: {self}")
 
     @property

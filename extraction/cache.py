@@ -15,17 +15,17 @@ LIMIT = 2 << 30
 """Bytes; past it, what was not used for longest is removed."""
 
 
-def read_through(path: Path, identity: str, extract: Callable[[Path], FeatureSequence]) -> FeatureSequence:
+def read_through(path: Path, key: str, extract: Callable[[Path], FeatureSequence]) -> FeatureSequence:
     """The features of a video file: the kept ones, or those that `extract` makes, which are then kept.
 
     Args:
         path: the video; its content is the key, not its name or time.
-        identity: of the extractor.
+        key: of the extractor, as of `ExtractorSpec.cache_key`.
         extract: called where there are none, or damaged ones.
     """
     if not path.is_file():
         return extract(path)  # which says what is wrong
-    kept = _folder() / f"{sha256(path)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    kept = _folder() / f"{sha256(path)}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     with suppress(JsfError, OSError):
         sequence = load_sequence(kept)
         with suppress(OSError):  # somebody else's cache, which may be read

@@ -9,6 +9,9 @@ from typing import Any
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 
+MAX_PIXELS = 1 << 27
+"""Of a picture, 16K and no more: a small file may declare a large one, which would take all memory."""
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
@@ -35,22 +38,33 @@ def opened(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def opened_stream(path: Path, kind: str, threads: int) -> Iterator[tuple[Any, Any]]:
-    """The file, and its stream of a kind that decodes with so many threads; 0, as many as there are cores."""
+    """The file, and its stream of a kind that decodes with so many threads; 0, as many as there are cores.
+
+    Raises:
+        JsfError: FFmpeg has no decoder for it; else as `opened`.
+    """
     with opened(path) as container:
         stream = best_stream(container, kind)
+        if stream.codec_context is None:
+            raise JsfError(
+                f"{path} cannot be decoded: FFmpeg does not know the codec of its {kind} stream.",
+                "Convert it with the program that made it.",
+            )
         stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         yield container, stream
 
 
 def best_stream(container: Any, kind: str) -> Any:
     """The stream of a kind, "video" or "audio", that FFmpeg takes; None where there is none.
 
-    The cover of a piece of music is a video stream to FFmpeg, and not here.
+    The cover of a piece of music is a video stream to FFmpeg, and not here. One without a decoder is taken last.
     """
     covers = require("av", "extract").stream.Disposition.attached_pic
     shown = [stream for stream in getattr(container.streams, kind) if not stream.disposition & covers]
+    usable = [stream for stream in shown if stream.codec_context] or shown
     best = container.streams.best(kind)
-    return best if best in shown else next(iter(shown), None)
+    return best if best in usable else next(iter(usable), None)
 
 
 def decoded(container: Any, stream: Any) -> Iterator[Any]:

@@ -4,14 +4,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing
 from jsf.data.progress import track
 from jsf.data.sequence import FeatureSequence, load_sequence
-from jsf.extraction.feature_folder import FeatureFolder, is_enough, is_newer, remove_unfinished
+from jsf.extraction.feature_folder import FeatureFolder, is_enough, is_newer, remove_unfinished, written_for
 
 _OVERHEAD = 4096
 """Bytes that HDF5 needs for a video beside its features, and more."""
@@ -43,7 +42,12 @@ class FeatureFile:
         _check_names(videos)
         lengths = _lengths(out, identity)
         for file in self._partial():
-            if (found := load_sequence(file).extractor) != identity:
+            try:
+                found = load_sequence(file).extractor
+            except JsfError:  # what a crash of the machine left
+                file.unlink()
+                continue
+            if found != identity:
                 raise JsfError(
                     f"{self._folder} holds features of '{found}', this is '{identity}'.",
                     f"Remove {self._folder}, or name another output: -o OTHER.h5",
@@ -91,7 +95,7 @@ class FeatureFile:
         return self._out.stat().st_size if self._out.exists() else 0
 
     def _partial(self) -> list[Path]:
-        return sorted(self._folder.glob("[!.]*.npz"))
+        return sorted(file for file in self._folder.glob("*.npz") if not written_for(file))
 
 
 def _check_names(videos: Sequence[Path]) -> None:
@@ -113,7 +117,7 @@ def _lengths(out: Path, identity: str) -> dict[str, int]:
     h5py = require("h5py", "extract")
     try:
         with h5py.File(out, "r") as store:
-            found: Any = store.attrs.get("extractor", "" if len(store) else identity)
+            found = str(store.attrs.get("extractor", "" if len(store) else identity))
             lengths = {name: len(features) for name, features in store.items()}
     except (OSError, TypeError) as error:
         raise JsfError(f"{out} is not a readable HDF5 store: {error}.", OTHER) from error

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from jsf.data.errors import JsfError
@@ -74,11 +75,17 @@ def is_enough(video: Path, length: int, limit: int) -> bool:
 
 def remove_unfinished(folder: Path, stems: set[str], suffix: str) -> None:
     """Removes what a killed run began to write for these stems; younger files may be another run's."""
-    temporary = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(suffix)}")
     for file in folder.glob(f".*{suffix}"):
-        name = temporary.fullmatch(file.name)
-        if name and name[1] in stems and time.time() - file.stat().st_mtime > ABANDONED:
-            file.unlink(missing_ok=True)
+        if written_for(file) in stems:
+            with suppress(FileNotFoundError):  # another run has finished it, or removed it, meanwhile
+                if time.time() - file.stat().st_mtime > ABANDONED:
+                    file.unlink()
+
+
+def written_for(file: Path) -> str:
+    """The stem of the file that `replacing` writes under such a name; "" where it is no temporary one."""
+    name = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}", file.stem, re.DOTALL)
+    return name[1] if name else ""
 
 
 def _targets(videos: Sequence[Path], out: Path) -> dict[Path, Path]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import cache_folder, replacing, sha256
 from jsf.extraction.spec import GRAPH, LOG_MEL, SOUND_GRAPH, SPEC, VGGISH, ExtractorSpec
@@ -28,14 +29,17 @@ def make_extractor(
     """Writes an extractor folder, whole or not at all.
 
     Args:
-        folder: replaced where it is there.
+        folder: an extractor that is there is replaced.
         visual: `backbone(...)`, or a call of `write_user_graph`.
         sound: one of `SOUNDS`.
         sound_weights: folder with the files of VGGish; without, they are downloaded.
 
     Raises:
-        JsfError: a package or the weights are missing, or a graph differs from PyTorch by more than 1e-4.
+        JsfError: `folder` holds something else, a package or the weights are missing, or a graph differs from PyTorch
+            by more than 1e-4.
     """
+    if folder.exists() and not (folder / SPEC).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise JsfError(f"{folder} exists and is not an extractor.", "Name another folder with -o.")
     with replacing(folder) as temporary:
         temporary.mkdir()
         spec = visual(temporary / GRAPH)

@@ -48,8 +48,8 @@ class Square:
         scaled = reformatter.reformat(source, width, height, "rgb24", interpolation=self.interpolation.upper())
         top, left = (height - self.size) // 2, (width - self.size) // 2
         # The centre square of a turned image is the turned centre square.
-        image = scaled.to_ndarray()[top : top + self.size, left : left + self.size]
-        return np.rot90(image, round(frame.rotation / 90))
+        image: npt.NDArray[np.uint8] = scaled.to_ndarray()[top : top + self.size, left : left + self.size]
+        return np.rot90(image, round(frame.rotation / 90)).copy()  # a view would keep the whole picture in memory
 
 
 def _middle(frame: Any) -> Any:

@@ -10,7 +10,7 @@ from jsf.data.extras import require
 from jsf.extraction.audio import Floats
 
 GAP = 0.1
-"""Seconds without sound within a stream that are heard as silence; less is rounding of time stamps."""
+"""Seconds by which the sound may run ahead of its time stamps, which are rounded; more is made up for by silence."""
 
 
 def mono(frames: Iterator[Any], rate: int, end: float) -> Iterator[Floats]:
@@ -24,15 +24,18 @@ def mono(frames: Iterator[Any], rate: int, end: float) -> Iterator[Floats]:
         end: the latest time, on the frames' clock, to which a gap is filled.
     """
     resampler_of = require("av", "extract").AudioResampler
-    heard: float | None = None  # the end of the last frame
+    heard: float | None = None  # the end of the pieces; gaps that are each too short to be filled add up
     for _, run in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
         resampler = resampler_of(format="flt", layout="mono", rate=rate)
         for frame in chain(run, [None]):
-            start = None if frame is None else frame.time
-            if frame is not None and start is not None:
-                if heard is not None and (gap := min(start, end) - heard) > GAP:
-                    yield from _silence(round(gap * rate), rate)
-                heard = start + frame.samples / frame.sample_rate
+            if frame is not None:
+                start = frame.time
+                heard = start if heard is None else heard
+                if heard is not None:
+                    if start is not None and (gap := min(start, end) - heard) > GAP:
+                        yield from _silence(round(gap * rate), rate)
+                        heard += gap
+                    heard += frame.samples / frame.sample_rate
             for piece in resampler.resample(frame):
                 yield piece.to_ndarray()[0]
 

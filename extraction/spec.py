@@ -1,5 +1,6 @@
 """`extractor.json`: what the graphs of an extractor take and give, and how frames and sound become that."""
 
+import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from jsf.data.files import read_json, sha256, write_json
 from jsf.data.identity import in_precision
 from jsf.extraction.audio import LogMel
 from jsf.extraction.preprocess import Square
-from jsf.runtime.graph_folder import VARIANTS, VISUAL
+from jsf.runtime.graph_folder import CPU_INT8, VARIANTS, VISUAL
 
 SPEC = "extractor.json"
 GRAPH = f"{VISUAL}.onnx"
@@ -62,8 +63,13 @@ class ExtractorSpec:
             JsfError: not an extractor folder, damaged, or a graph was changed.
         """
         path = folder / SPEC
-        if not path.is_file() or not (folder / GRAPH).is_file():
-            raise JsfError(f"{folder} is not an extractor: it needs {SPEC} and {GRAPH}.", make_again(folder))
+        if not path.is_file():
+            raise JsfError(
+                f"{folder} is not an extractor: it has no {SPEC}.",
+                "Name the folder of one; to make one: jsf extractor --help",
+            )
+        if not (folder / GRAPH).is_file():
+            raise JsfError(f"{folder} is not a whole extractor: it has no {GRAPH}.", make_again(folder))
         spec = cls._parse(path, read_json(path))
         graphs = {GRAPH: spec.sha256} | ({SOUND_GRAPH: spec.sound_sha256} if spec.sound == VGGISH else {})
         for name, expected in graphs.items():
@@ -91,12 +97,14 @@ class ExtractorSpec:
             variants = {key: dict(value[key]) for key in ("reduced", "losses")}
             if any(set(found) - set(VARIANTS[1:]) for found in variants.values()):
                 raise ValueError(f"of its variants {variants} not all are known")
+            if ("int8" in variants["reduced"]) != (CPU_INT8 in variants["reduced"]):
+                raise ValueError("of its two INT8 graphs one is missing")
             if not all(isinstance(sha, str) for sha in variants["reduced"].values()):
                 raise ValueError("a hash is no text")
             audio = LogMel(**value["audio"])
             spec = cls(**strings, **numbers, **channels, **variants, short_side=short_side, audio=audio)  # type: ignore[arg-type]
             _ = spec.square
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise JsfError(f"{path} is not an extractor's description: {error}.", make_again(path.parent)) from error
         if len(spec.mean) != 3 or len(spec.std) != 3 or 0.0 in spec.std:
             raise JsfError(f"{path}: mean and std are {spec.mean} and {spec.std}, expected three numbers each.")
@@ -124,6 +132,11 @@ class ExtractorSpec:
     def identity_in(self, precision: str) -> str:
         """As `identity`, of the CNN in a precision; the two INT8 graphs are of one calibration, and have one name."""
         return self.identity if precision == "fp32" else in_precision(self.identity, precision, self.reduced[precision])
+
+    def cache_key(self, precision: str) -> str:
+        """All that features depend on: settings that were edited in `extractor.json` do not change the identity."""
+        settings = {name: value for name, value in asdict(self).items() if name not in ("reduced", "losses")}
+        return f"{self.identity_in(precision)} {json.dumps(settings, sort_keys=True)}"
 
 
 def make_again(folder: Path) -> str:

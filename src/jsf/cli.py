@@ -312,7 +312,9 @@ def build_engine(
         from jsf.verbs.build_cnn import show_cnn_engines
 
         if bundle or features or captions:
-            raise typer.BadParameter("it goes with --videos, and with no bundle.", param_hint="--extractor")
+            raise typer.BadParameter(
+                "it goes with --videos, and with no bundle, features or captions.", param_hint="--extractor"
+            )
         of_cnn, precision = Choices(method or "minmax", kept, auto), named_precision(fp16, int8)
         show_cnn_engines(precision, backend, extractor, videos or [], of_cnn, FeatureLimits(min_cosine), options, json)
         return

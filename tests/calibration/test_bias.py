@@ -55,3 +55,37 @@ def test_layers_that_are_not_named_keep_their_biases(tmp_path):
     source = convolution(tmp_path / "exact.onnx", 1, True)
     correct_biases(source, tmp_path / "same.onnx", {}, [])
     assert onnx.load(tmp_path / "same.onnx") == onnx.load(source)
+
+
+def rebuilt(path, change):
+    model = onnx.load(path)
+    change(model.graph)
+    onnx.save(model, path)
+    return path
+
+
+def computed(graph):
+    """The bias comes from a node, as in files from elsewhere."""
+    bias = next(value for value in graph.initializer if value.name == "b")
+    graph.node.insert(0, onnx.helper.make_node("Constant", [], ["b"], value=bias))
+    graph.initializer.remove(bias)
+
+
+def unnamed(graph):
+    """An optional input that is left out has an empty name."""
+    graph.node[0].input[2] = ""
+
+
+def named_after_the_layer(graph):
+    """As TensorFlow names it."""
+    next(value for value in graph.initializer if value.name == "b").name = "conv/bias"
+    graph.node[0].input[2] = "conv/bias"
+
+
+@pytest.mark.parametrize("change", [computed, unnamed, named_after_the_layer])
+def test_biases_of_files_from_elsewhere(tmp_path, change):
+    source = rebuilt(convolution(tmp_path / "exact.onnx", 1, True), change)
+    images = np.random.default_rng(0).standard_normal((2, 4, 6, 6), np.float32)
+    correct_biases(source, tmp_path / "same.onnx", {"conv": np.zeros(4)}, ["conv"])
+    exact, same = (OnnxRuntimeGraph(path).run({"x": images})["y"] for path in (source, tmp_path / "same.onnx"))
+    np.testing.assert_allclose(same, exact, atol=1e-4)

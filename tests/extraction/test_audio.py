@@ -110,7 +110,19 @@ def test_a_tone_is_loudest_in_its_own_band():
     assert abs(edges[1 + mean.argmax()] - 1127 * math.log1p(1000 / 700)) < edges[1] - edges[0]
 
 
-@pytest.mark.parametrize("wrong", [{"hop": 0.0}, {"window": 2.0}, {"bands": 0}, {"bands": 10**9}, {"high": 9000.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hop": 0.0},
+        {"hop": 1e-5},
+        {"rate": 0},
+        {"rate": 10**9},
+        {"window": 2.0},
+        {"bands": 0},
+        {"bands": 10**9},
+        {"high": 9000.0},
+    ],
+)
 def test_settings_that_no_sound_has_are_refused(wrong):
     with pytest.raises(ValueError, match="no sound has these settings"):
         LogMel(**wrong)

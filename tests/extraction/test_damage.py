@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from jsf.data.errors import JsfError
+from jsf.extraction import container, extract_files
+from jsf.extraction.audio import LogMel
 from jsf.extraction.decode import Video
 from jsf.extraction.preprocess import Square
 from jsf.extraction.sound import mono
@@ -23,12 +25,12 @@ def write(tmp_path_factory):
 
     def write(suffix):
         path = tmp_path_factory.mktemp("damage") / f"clip{suffix}"
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=25, width=64, height=64, options=X264)
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream("libx264", rate=25, width=64, height=64, options=X264)
             stream.pix_fmt = "yuv420p"
             for i in range(100):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, (i, 3 * i), (0, 1)))))
-            container.mux(stream.encode())
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, (i, 3 * i), (0, 1)))))
+            output.mux(stream.encode())
         return path
 
     return write
@@ -100,6 +102,11 @@ def test_rounded_time_stamps_are_no_gaps():
     assert len(heard([sound_frame(1024, start) for start in (0, 64, 129, 191, 300)])) == 5 * 1024
 
 
+def test_gaps_that_are_each_short_add_up_to_silence():
+    lossy = [sound_frame(320, 50 * i) for i in range(200)]  # 20 ms of every 50
+    assert len(heard(lossy)) == pytest.approx(10 * RATE, abs=0.15 * RATE)
+
+
 def test_a_time_stamp_far_away_is_not_waited_for():
     assert len(heard([sound_frame(RATE, 0), sound_frame(RATE, 10**12)], end=3.0)) == 4 * RATE
 
@@ -114,3 +121,41 @@ def test_a_change_of_channels_and_rate_within_a_sound():
     sound = heard(changing)
     assert len(sound) == pytest.approx(3 * RATE, abs=64)
     assert sound[[100, RATE + 100, 2 * RATE + 1000]] == pytest.approx(0.5, abs=0.22)  # stereo is mixed down
+
+
+@pytest.mark.parametrize(("codec", "kind"), [(b"V_MPEG4/ISO/ASP", "video"), (b"A_PCM/INT/LIT", "audio")])
+def test_a_codec_that_ffmpeg_does_not_know_is_told_and_stops_no_other(write_video, extractor, tmp_path, codec, kind):
+    good, bad = write_video("good.mkv", sound=np.zeros(RATE, np.float32)), tmp_path / "bad.mkv"
+    content = good.read_bytes()
+    assert content.count(codec) == 1
+    bad.write_bytes(content.replace(codec, codec[:2] + b"X" * (len(codec) - 2)))
+    report = extract_files([bad, good], tmp_path / "out", extractor)
+    assert report.extracted == 1
+    reason = f"{bad} cannot be decoded: FFmpeg does not know the codec of its {kind} stream."
+    assert report.failures == {bad: reason}
+
+
+def test_a_picture_that_would_take_all_memory_is_refused(write, extractor, monkeypatch):
+    path = write(".mkv")
+    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 64 // 2)
+    with pytest.raises(JsfError, match="cannot be decoded"):
+        extractor.extract(path)
+
+
+def test_of_two_sounds_the_one_with_a_decoder_is_heard(tmp_path):
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("mpeg4", rate=5, width=32, height=32)
+        streams = [output.add_stream(codec, rate=RATE, layout="mono") for codec in ("flac", "pcm_s16le")]
+        for _ in range(5):
+            output.mux(video.encode(av.VideoFrame(32, 32, "rgb24")))
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(np.full((1, RATE), 9000, np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts = RATE, 0
+            output.mux(stream.encode(frame))
+        for stream in (video, *streams):
+            output.mux(stream.encode())
+    content = path.read_bytes()
+    assert content.count(b"A_FLAC") == 1
+    path.write_bytes(content.replace(b"A_FLAC", b"A_XXXX"))
+    assert Video.scan(path).sound(LogMel(), np.array([0.0, 0.5])).any()

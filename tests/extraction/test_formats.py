@@ -133,3 +133,9 @@ def test_a_very_long_picture_gives_the_square_of_a_whole_one(shape, square, pixe
     whole = square.cut(frame, av.video.reformatter.VideoReformatter())
     assert whole.std() > 1
     np.testing.assert_allclose(cut.astype(int), whole.astype(int), atol=4)
+
+
+@pytest.mark.parametrize("shape", [(16, 128), (128, 16), (16, 16)])
+def test_a_square_keeps_no_more_than_itself_in_memory(shape):
+    frame = av.VideoFrame.from_ndarray(np.zeros((*shape, 3), np.uint8))
+    assert Square(16).cut(frame, av.video.reformatter.VideoReformatter()).base is None

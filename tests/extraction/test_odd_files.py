@@ -64,8 +64,8 @@ def test_each_is_told_with_its_reason(odd, cli, extractor_folder, named):
     assert f"{1 + len(odd)} videos: 1 extracted (2 frames" in shown.err
     assert f"{len(odd)} failed" in shown.err
     for name, reason in odd.items():
-        assert f"  v/{name}.mp4: v/{name}.mp4 {reason}" in shown.err
-    assert "Other videos, if any, are in out.h5; the same command skips them." in shown.err
+        assert f"\n  v/{name}.mp4 {reason}" in shown.err
+    assert "The others are in out.h5; the same command skips them." in shown.err
     again = json.loads(cli("extract", named, "-o", "out.h5", "--extractor", extractor_folder, "--json").out)
     assert (again["videos"], again["there"], again["extracted"]) == (1 + len(odd), 1, 0)
     assert sorted(again["failures"]) == sorted(f"v/{name}.mp4" for name in odd)

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -112,4 +113,38 @@ def test_a_folder_in_the_place_of_a_file_is_refused(extractor, write_video, tmp_
 def test_a_cache_that_cannot_hold_the_lock_is_told(extractor, write_video, tmp_path):
     (tmp_path / "cache").write_text("a file in the folder's place")
     with pytest.raises(JsfError, match=r"cannot lock .*out\.h5"):
+        extract_files([write_video("a.mkv")], tmp_path / "out.h5", extractor)
+
+
+def test_a_hidden_video_reaches_the_store(extractor, write_video, tmp_path):
+    report = extract_files([write_video(".hidden.mkv"), write_video("a.mkv")], tmp_path / "out.h5", extractor)
+    assert report.extracted == 2
+    assert sorted(open_features(tmp_path / "out.h5").ids()) == [".hidden", "a"]
+
+
+def test_a_file_that_another_run_finishes_meanwhile_is_left_alone(extractor, write_video, tmp_path, monkeypatch):
+    (tmp_path / ".a.01234567.npz").touch()
+    found = Path.glob
+
+    def finished(folder, pattern):
+        files = list(found(folder, pattern))
+        (tmp_path / ".a.01234567.npz").unlink(missing_ok=True)
+        return files
+
+    monkeypatch.setattr(Path, "glob", finished)
+    assert extract_files([write_video("a.mkv")], tmp_path / "a.npz", extractor).extracted == 1
+
+
+def test_a_waiting_file_that_a_crash_cut_is_made_again(extractor, write_video, tmp_path):
+    videos, waiting = [write_video(f"{name}.mkv") for name in "ab"], tmp_path / "out.h5.partial"
+    waiting.mkdir()
+    (waiting / "a.npz").touch()
+    assert extract_files(videos, tmp_path / "out.h5", extractor).extracted == 2
+    assert sorted(open_features(tmp_path / "out.h5").ids()) == ["a", "b"]
+
+
+def test_a_store_of_several_extractors_is_refused(extractor, write_video, tmp_path):
+    with h5py.File(tmp_path / "out.h5", "w") as store:
+        store.attrs["extractor"] = ["one", "two"]
+    with pytest.raises(JsfError, match="holds features of"):
         extract_files([write_video("a.mkv")], tmp_path / "out.h5", extractor)

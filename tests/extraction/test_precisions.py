@@ -269,7 +269,14 @@ def test_a_changed_or_missing_graph_is_refused(reduced, precision, variant):
 
 
 @pytest.mark.parametrize(
-    "change", [{"reduced": {"fp8": "0"}}, {"reduced": {"fp16": 1}}, {"reduced": 1}, {"losses": {"fp32": {}}}]
+    "change",
+    [
+        {"reduced": {"fp8": "0"}},
+        {"reduced": {"fp16": 1}},
+        {"reduced": {"int8-cpu": "0"}},
+        {"reduced": 1},
+        {"losses": {"fp32": {}}},
+    ],
 )
 def test_a_description_of_other_variants_is_refused(folder, change):
     spec = json.loads((folder / "extractor.json").read_text())

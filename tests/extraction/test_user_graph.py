@@ -76,3 +76,15 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path):
     with pytest.raises(JsfError, match="not a readable ONNX file"):
         make(tmp_path, tmp_path / "text.onnx")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+    source, folder = model(tmp_path / "mine.onnx"), tmp_path / "documents"
+    folder.mkdir()
+    make(tmp_path, source, name="documents")  # an empty one is
+    make(tmp_path, source, name="documents")
+    (folder / "extractor.json").unlink()
+    for taken in ("documents", "mine.onnx"):
+        with pytest.raises(JsfError, match=f"{taken} exists and is not an extractor"):
+            make(tmp_path, source, name=taken)
+    assert [file.name for file in folder.iterdir()] == ["visual.onnx"]

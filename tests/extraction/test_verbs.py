@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from jsf.data.errors import JsfError
-from jsf.data.files import read_json
+from jsf.data.files import read_json, write_json
 from jsf.data.sequence import load_sequence
 from jsf.data.store import open_features
 from jsf.extraction import Extractor
@@ -81,6 +81,21 @@ class TestExtract:
             assert cli("extract", video, "-o", "out", "--extractor", extractor_folder, *option).status == 0
             assert len(open_features(Path("out")).read("clip")) == frames
 
+    def test_where_all_failed_no_others_are_named(self, cli, extractor_folder):
+        Path("zero.mp4").touch()
+        shown = cli("extract", "zero.mp4", "-o", "out", "--extractor", extractor_folder)
+        assert shown.status == 1
+        assert shown.err.endswith("error: could not extract:\n  zero.mp4 is empty (0 bytes).\n")
+
+    def test_a_run_that_is_stopped_tells_how_to_go_on(self, cli, write_video, extractor_folder, monkeypatch):
+        def stopped(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("jsf.verbs.extract.extract_files", stopped)
+        shown = cli("extract", write_video("clip.mkv"), "-o", "out", "--extractor", extractor_folder)
+        assert shown.status == 130
+        assert "stopped: the same command goes on where it was.\n" in shown.err
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
@@ -134,7 +149,10 @@ class TestExtractor:
             ("--onnx mine.onnx --sound-weights w", "--sound-weights are for --sound vggish"),
             ("--onnx mine.onnx --interpolation best", "interpolation 'best' is not known, expected one of: bicubic"),
             ("--onnx mine.onnx --size 16 --resize 8", "--resize 8 is less than --size 16"),
-            ("--onnx mine.onnx --std 1,0,1", "--std holds a zero"),
+            ("--onnx mine.onnx --std 1,0,1", "--std holds 0, expected numbers above 0"),
+            ("--onnx mine.onnx --std 1,-2,1", "--std holds -2, expected numbers above 0"),
+            ("--onnx mine.onnx --std 1,inf,1", "--std is '1,inf,1', expected three numbers"),
+            ("--onnx mine.onnx --mean nan,0,0", "--mean is 'nan,0,0', expected three numbers"),
             ("--onnx mine.onnx --mean 1,2", "--mean is '1,2', expected three numbers"),
             ("--onnx mine.onnx --mean a,b,c", "--mean is 'a,b,c', expected three numbers"),
             ("--onnx mine.onnx", "expected one input [B, 3, 224, 224]"),
@@ -172,6 +190,15 @@ class TestWithABundle:
         second = reader().read(str(video.rename("renamed.mkv")))
         np.testing.assert_array_equal(first.features, second.features)
         assert (first.extractor, second.source) == (second.extractor, "renamed.mkv")
+
+    def test_an_extractor_whose_settings_were_edited_is_not_given_the_features_of_before(
+        self, reader, write_video, extractor_folder
+    ):
+        video = str(write_video("clip.mkv"))
+        before = reader().read(video).features
+        path = extractor_folder / "extractor.json"
+        write_json(path, read_json(path) | {"mean": [0.0, 0.0, 0.0]})
+        np.testing.assert_allclose(reader().read(video).features[:, :3], before[:, :3] + 127 / 128, atol=1e-5)
 
     def test_a_video_that_cannot_be_read_is_told_each_time(self, reader, write_video):
         Path("zero.mp4").touch()

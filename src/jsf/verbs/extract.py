@@ -1,6 +1,7 @@
 """`jsf extract`: video files to feature sequences."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from jsf.data.extras import require
@@ -37,7 +38,11 @@ def show_extraction(
         folder = bundle_extractor(Bundle.open(bundle))
     extractor = Extractor.open(folder or default_extractor(), device, precision)
     note(f"extracting with {extractor.identity} ({extractor.description}), {extractor.width} numbers a frame")
-    report = extract_files(paths, out, extractor, NO_LIMIT if all_frames else MAX_STEPS)
+    try:
+        report = extract_files(paths, out, extractor, NO_LIMIT if all_frames else MAX_STEPS)
+    except KeyboardInterrupt:
+        note("stopped: the same command goes on where it was.")
+        raise
     if json:
         print_json(_as_json(report, out, extractor.identity))
         return not report.failures
@@ -46,8 +51,9 @@ def show_extraction(
         lines = "\n".join(f"  {path}: {damage}" for path, damage in report.damaged.items())
         note(f"damaged, extracted all the same:\n{lines}")
     if report.failures:
-        lines = "\n".join(f"  {path}: {reason}" for path, reason in report.failures.items())
-        note(f"error: could not extract:\n{lines}\nOther videos, if any, are in {out}; the same command skips them.")
+        note("\n".join(["error: could not extract:", *_failures(report)]))
+        if report.extracted or report.there:
+            note(f"The others are in {out}; the same command skips them.")
         return False
     print(out)
     return True
@@ -62,6 +68,12 @@ def _summary(report: Report) -> str:
     parts.append(f"{len(report.damaged):,} damaged" if report.damaged else "")
     parts.append(f"{len(report.failures):,} failed" if report.failures else "")
     return f"{report.videos:,} video{'s' * (report.videos != 1)}: " + ", ".join(filter(None, parts))
+
+
+def _failures(report: Report) -> Iterator[str]:
+    """A line for each file: most reasons begin with its name."""
+    for path, reason in report.failures.items():
+        yield f"  {reason}" if reason.startswith(str(path)) else f"  {path}: {reason}"
 
 
 def _as_json(report: Report, out: Path, identity: str) -> dict[str, object]:

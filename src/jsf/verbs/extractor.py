@@ -1,6 +1,9 @@
 """`jsf extractor`: what turns frames and sound into features, as a folder."""
 
+import math
 from pathlib import Path
+
+from rich.console import Console
 
 from jsf.data.errors import JsfError
 from jsf.extraction import Extractor
@@ -43,7 +46,8 @@ def show_extractor(
         _check_choice("CNN", str(name), BACKBONES)
         visual = backbone(str(name), weights)
     folder = out or extractors_folder() / "-".join([name or (onnx or Path()).stem, sound])
-    make_extractor(folder, visual, sound, sound_weights)
+    with Console(stderr=True).status("Writing the extractor's graphs"):
+        make_extractor(folder, visual, sound, sound_weights)
     extractor = Extractor.open(folder)
     sizes = f"{extractor.spec.width} numbers of the image and {extractor.sound.width} of the sound a frame"
     note(f"{extractor.identity}: {sizes}")
@@ -54,8 +58,8 @@ def _of_file(
     onnx: Path, size: int, resize: int | None, interpolation: str, mean: Channels, std: Channels, output: str | None
 ) -> WriteVisual:
     _check_choice("interpolation", interpolation, INTERPOLATIONS)
-    if 0.0 in std:
-        raise JsfError("--std holds a zero.")
+    if min(std) <= 0.0:
+        raise JsfError(f"--std holds {min(std):g}, expected numbers above 0.")
     if resize is not None and resize < size:
         raise JsfError(f"--resize {resize} is less than --size {size}: nothing that large can be cut out.")
     square = Square(size, resize or size, interpolation)
@@ -70,6 +74,8 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
 def _channels(name: str, text: str) -> Channels:
     try:
         red, green, blue = (float(part) for part in text.split(","))
+        if not all(map(math.isfinite, (red, green, blue))):
+            raise ValueError(f"{text} is not finite")
     except ValueError as error:
         raise JsfError(f"--{name} is '{text}', expected three numbers: --{name} 0.485,0.456,0.406") from error
     return red, green, blue

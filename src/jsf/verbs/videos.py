@@ -45,7 +45,7 @@ class VideoReader:
             return read_features(name)
         from jsf.extraction.cache import read_through
 
-        return read_through(path, self._spec.identity_in(self._precision), self._extract)
+        return read_through(path, self._spec.cache_key(self._precision), self._extract)
 
     @cached_property
     def _spec(self) -> "ExtractorSpec":
