@@ -50,6 +50,11 @@ class FeatureLimits:
     min_cosine: float = 0.99
     least_cosine: float = 0.90
 
+    @property
+    def least(self) -> float:
+        """What is wanted of every frame: never more than of their mean."""
+        return min(self.min_cosine, self.least_cosine)
+
     def __post_init__(self) -> None:
         """Raises JsfError where a limit is no cosine, with which everything or nothing would pass."""
         if not -1 <= self.min_cosine <= 1:
@@ -91,8 +96,8 @@ class FeatureReport:
                 f"the mean cosine with FP32 features is {self.cosine_mean:.4f}, wanted is {limits.min_cosine:g} "
                 "(--min-cosine)"
             )
-        if self.cosine_least < (least := min(limits.min_cosine, limits.least_cosine)):
-            failures.append(f"the least cosine of a frame is {self.cosine_least:.4f}, wanted is {least:g}")
+        if self.cosine_least < limits.least:
+            failures.append(f"the least cosine of a frame is {self.cosine_least:.4f}, wanted is {limits.least:g}")
         return failures
 
     def loss(self) -> dict[str, Any]:

@@ -100,6 +100,16 @@ def load_sequence(path: Path) -> FeatureSequence:
         ) from error
 
 
+def made_from(path: Path) -> str:
+    """The file that `video.npz` was made from, as it was named then; "" where that is not known.
+
+    Args:
+        path: a file that `load_sequence` reads.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        return str(arrays["source"]) if "source" in arrays else ""
+
+
 def sample_steps(
     length: int, limit: int = MAX_STEPS, random: np.random.Generator | None = None
 ) -> npt.NDArray[np.intp]:

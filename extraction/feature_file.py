@@ -9,8 +9,15 @@ from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.files import replacing
 from jsf.data.progress import track
-from jsf.data.sequence import FeatureSequence, load_sequence
-from jsf.extraction.feature_folder import FeatureFolder, is_enough, is_newer, remove_unfinished, written_for
+from jsf.data.sequence import FeatureSequence, load_sequence, made_from
+from jsf.extraction.feature_folder import (
+    FeatureFolder,
+    check_source,
+    is_enough,
+    is_newer,
+    remove_unfinished,
+    written_for,
+)
 
 _OVERHEAD = 4096
 """Bytes that HDF5 needs for a video beside its features, and more."""
@@ -32,7 +39,8 @@ class FeatureFile:
         limit: the most frames of a video.
 
     Raises:
-        JsfError: what is there is no store, or by another extractor, or a name cannot be in one.
+        JsfError: what is there is no store, by another extractor, or of another video of the same name, or a name
+            cannot be in one.
     """
 
     def __init__(self, videos: Sequence[Path], out: Path, identity: str, limit: int) -> None:
@@ -40,7 +48,7 @@ class FeatureFile:
         self._folder = out.with_name(f"{out.name}.partial")
         remove_unfinished(out.parent, {out.stem}, out.suffix)
         _check_names(videos)
-        lengths = _lengths(out, identity)
+        stored = _stored(out, identity)
         for file in self._partial():
             try:
                 found = load_sequence(file).extractor
@@ -54,8 +62,11 @@ class FeatureFile:
                 )
 
         def is_stored(video: Path) -> bool:
-            length = lengths.get(video.stem)
-            return length is not None and not is_newer(video, out) and is_enough(video, length, limit)
+            if video.stem not in stored:
+                return False
+            length, source = stored[video.stem]
+            check_source(video, source, out)
+            return not is_newer(video, out) and is_enough(video, length, limit)
 
         needed = [video for video in videos if not is_stored(video)]
         self._waiting = FeatureFolder(needed, self._folder, identity, limit)
@@ -84,6 +95,7 @@ class FeatureFile:
                         if file.stem in store:
                             del store[file.stem]
                         store[file.stem] = load_sequence(file).features
+                        store[file.stem].attrs["source"] = made_from(file)
             except RuntimeError as error:  # as h5py reports a full disk when it closes
                 raise JsfError(f"cannot write {self._out}: {error}.", "Check the folder and the free space.") from error
         for file in files:
@@ -110,20 +122,20 @@ def _check_names(videos: Sequence[Path]) -> None:
             ) from error
 
 
-def _lengths(out: Path, identity: str) -> dict[str, int]:
-    """Video id -> T of an existing store; raises JsfError where it is none, or by another extractor."""
+def _stored(out: Path, identity: str) -> dict[str, tuple[int, str]]:
+    """Video id -> (T, the video file) of a store that is there; raises JsfError where it is none, or another's."""
     if not out.exists():
         return {}
     h5py = require("h5py", "extract")
     try:
         with h5py.File(out, "r") as store:
             found = str(store.attrs.get("extractor", "" if len(store) else identity))
-            lengths = {name: len(features) for name, features in store.items()}
+            stored = {name: (len(found), str(found.attrs.get("source", ""))) for name, found in store.items()}
     except (OSError, TypeError) as error:
         raise JsfError(f"{out} is not a readable HDF5 store: {error}.", OTHER) from error
     if found != identity:
         raise JsfError(f"{out} holds features of '{found}', this is '{identity}'.", OTHER)
-    return lengths
+    return stored
 
 
 def _reserve(path: Path, size: int) -> None:

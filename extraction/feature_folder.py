@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jsf.data.errors import JsfError
-from jsf.data.sequence import MAX_STEPS, FeatureSequence, load_sequence
+from jsf.data.sequence import MAX_STEPS, FeatureSequence, load_sequence, made_from
 from jsf.extraction.decode import Video
 
 ABANDONED = 60.0
@@ -35,7 +35,11 @@ class FeatureFolder:
         remove_unfinished(folder, {target.stem for target in self._targets.values()}, ".npz")
 
     def missing(self) -> list[Path]:
-        """The videos whose features are not there, are older than the video, or were made otherwise."""
+        """The videos whose features are not there, are older than the video, or were made otherwise.
+
+        Raises:
+            JsfError: features that are there are of another video of the same name.
+        """
         return [video for video, target in self._targets.items() if not self._is_made(video, target)]
 
     def save(self, video: Path, sequence: FeatureSequence) -> None:
@@ -46,13 +50,26 @@ class FeatureFolder:
         """Nothing is left to do."""
 
     def _is_made(self, video: Path, target: Path) -> bool:
-        if not target.is_file() or is_newer(video, target):
+        if not target.is_file():
             return False
         try:
             sequence = load_sequence(target)
         except JsfError:
             return False
+        check_source(video, made_from(target), target)
+        if is_newer(video, target):
+            return False
         return bool(sequence.extractor == self._identity) and is_enough(video, len(sequence.features), self._limit)
+
+
+def check_source(video: Path, source: str, made: Path) -> None:
+    """Raises JsfError where the features that are there were made from another video, which is there too."""
+    other = Path(source)
+    if other.is_file() and video.is_file() and not other.samefile(video):
+        raise JsfError(
+            f"{made} has the features of {other} under the id '{video.stem}', which {video} has too.",
+            "Rename one of them, or name another output: -o OTHER",
+        )
 
 
 def is_newer(video: Path, made: Path) -> bool:
@@ -97,4 +114,6 @@ def _targets(videos: Sequence[Path], out: Path) -> dict[Path, Path]:
         raise JsfError(f"{out} holds one video, got {len(videos)}.", "Name a folder or an .h5 file: -o features.h5")
     if out.is_dir():
         raise JsfError(f"{out} is a folder, expected a file, or another name for the folder.")
+    if out.exists() and videos[0].exists() and out.samefile(videos[0]):
+        raise JsfError(f"{out} would be replaced by its own features.", "Name another output: -o OTHER.npz")
     return {videos[0]: out}

@@ -1,6 +1,7 @@
 """`extractor.json`: what the graphs of an extractor take and give, and how frames and sound become that."""
 
 import json
+import math
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,11 @@ class ExtractorSpec:
             _ = spec.square
         except (TypeError, ValueError, ArithmeticError) as error:
             raise JsfError(f"{path} is not an extractor's description: {error}.", make_again(path.parent)) from error
-        if len(spec.mean) != 3 or len(spec.std) != 3 or 0.0 in spec.std:
-            raise JsfError(f"{path}: mean and std are {spec.mean} and {spec.std}, expected three numbers each.")
+        right = all(map(math.isfinite, spec.mean)) and all(0 < std < math.inf for std in spec.std)
+        if len(spec.mean) != 3 or len(spec.std) != 3 or not right:
+            raise JsfError(
+                f"{path}: mean and std are {spec.mean} and {spec.std}, expected three numbers each, and std above 0."
+            )
         if spec.sound not in SOUNDS:
             raise JsfError(
                 f"{path}: sound '{spec.sound}' is not known, expected one of: {', '.join(SOUNDS)}.",

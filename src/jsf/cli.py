@@ -102,13 +102,19 @@ def extractor(
     sound_weights: Annotated[
         Path | None, typer.Option(help="Folder with torchvggish's two files; without, they are downloaded.")
     ] = None,
-    size: Annotated[int, typer.Option(help="With --onnx: S, pixels.", min=1, max=4096)] = 224,
+    size: Annotated[int | None, typer.Option(help="With --onnx: S, pixels; default 224.", min=1, max=4096)] = None,
     resize: Annotated[
         int | None, typer.Option(help="With --onnx: the short side before the centre is cut out; default S.", max=8192)
     ] = None,
-    interpolation: Annotated[str, typer.Option(help="With --onnx: bicubic, bilinear, area or lanczos.")] = "bicubic",
-    mean: Annotated[str, typer.Option(help="With --onnx: of pixels 0..1, RGB.")] = "0.485,0.456,0.406",
-    std: Annotated[str, typer.Option(help="With --onnx: of pixels 0..1, RGB.")] = "0.229,0.224,0.225",
+    interpolation: Annotated[
+        str | None, typer.Option(help="With --onnx: bicubic (the default), bilinear, area or lanczos.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="With --onnx: of pixels 0..1, RGB; default 0.485,0.456,0.406.")
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="With --onnx: of pixels 0..1, RGB; default 0.229,0.224,0.225.")
+    ] = None,
     output: Annotated[str | None, typer.Option(help="With --onnx: the features' name, if there are others.")] = None,
 ) -> None:
     """Write an extractor, a CNN and a recipe for the sound, as a folder for `jsf extract --extractor`."""
@@ -315,11 +321,13 @@ def build_engine(
             raise typer.BadParameter(
                 "it goes with --videos, and with no bundle, features or captions.", param_hint="--extractor"
             )
+        if Limits(max_drop, min_correlation, max_error) != Limits():
+            raise typer.BadParameter("the limit of a CNN is --min-cosine.", param_hint="--extractor")
         of_cnn, precision = Choices(method or "minmax", kept, auto), named_precision(fp16, int8)
         show_cnn_engines(precision, backend, extractor, videos or [], of_cnn, FeatureLimits(min_cosine), options, json)
         return
-    if videos:
-        raise typer.BadParameter("they go with --extractor.", param_hint="--videos")
+    if videos or min_cosine != 0.99:
+        raise typer.BadParameter("it goes with --extractor.", param_hint="--videos" if videos else "--min-cosine")
     choices = Choices(method or "percentile", kept, auto, Limits(max_drop, min_correlation, max_error))
     show_engines(named_precision(fp16, int8), backend, bundle, features, captions, choices, options, json)
 

@@ -148,3 +148,24 @@ def test_a_store_of_several_extractors_is_refused(extractor, write_video, tmp_pa
         store.attrs["extractor"] = ["one", "two"]
     with pytest.raises(JsfError, match="holds features of"):
         extract_files([write_video("a.mkv")], tmp_path / "out.h5", extractor)
+
+
+@pytest.mark.parametrize("name", ["out", "out.h5", "clip.npz"])
+def test_another_video_of_the_same_name_is_not_taken_for_this_one(extractor, write_video, tmp_path, name):
+    first, second = write_video("a/clip.mkv"), write_video("b/clip.mkv", range(0, 1000, 200))
+    out = tmp_path / name
+    assert extract_files([first], out, extractor).extracted == 1
+    for age in (0, 3600):  # older and younger than the features
+        os.utime(second, (age + 1, age + 1) if not age else None)
+        with pytest.raises(
+            JsfError, match=r"has the features of .*a/clip\.mkv under the id 'clip', which .*b/clip\.mkv"
+        ):
+            extract_files([second], out, extractor)
+    moved = first.rename(tmp_path / "clip.mkv")
+    assert extract_files([moved], out, extractor).there == 1
+
+
+def test_a_video_is_not_replaced_by_its_features(extractor, write_video, tmp_path):
+    video = write_video("clip.mkv").rename(tmp_path / "clip.npz")
+    with pytest.raises(JsfError, match=r"clip\.npz would be replaced by its own features"):
+        extract_files([video], video, extractor)

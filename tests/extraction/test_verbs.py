@@ -145,6 +145,8 @@ class TestExtractor:
             ("resnet-50 --onnx mine.onnx", "name one CNN"),
             ("vgg", "CNN 'vgg' is not known, expected one of: efficientnet-lite0"),
             ("--onnx mine.onnx --sound loud", "sound 'loud' is not known, expected one of: log-mel, vggish, none"),
+            ("resnet-50 --size 300", "--size and the like are for --onnx"),
+            ("efficientnet-lite0 --mean 0,0,0", "--size and the like are for --onnx"),
             ("--onnx mine.onnx --weights w.pt", "--weights are for resnet-50"),
             ("--onnx mine.onnx --sound-weights w", "--sound-weights are for --sound vggish"),
             ("--onnx mine.onnx --interpolation best", "interpolation 'best' is not known, expected one of: bicubic"),

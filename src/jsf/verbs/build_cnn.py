@@ -56,7 +56,7 @@ def show_cnn_engines(
         if json:
             print_json({"published": False, "losses": {found.variant: found.loss() for found in error.reports}})
         else:
-            print_reports(error.reports)
+            print_reports(error.reports, limits)
         raise
     engines = build_engines(folder, precision, choice.backend, options)
     if json:
@@ -64,7 +64,7 @@ def show_cnn_engines(
         built = [str(path) for path in engines]
         print_json({"backend": choice.backend, "reason": choice.reason, "engines": built, "losses": losses})
         return
-    print_reports(reports)
+    print_reports(reports, limits)
     if engines:
         rows = [(str(path.relative_to(root)), f"{path.stat().st_size / 1e6:.1f}") for path in engines]
         print_table(str(root), ("engine", "MB"), rows)
@@ -135,7 +135,7 @@ def _frames(spec: ExtractorSpec, clips: Sequence[npt.NDArray[np.uint8]]) -> Fram
     return Frames(len(images), len(clips), len(starts), batches)
 
 
-def print_reports(reports: Sequence[FeatureReport]) -> None:
+def print_reports(reports: Sequence[FeatureReport], limits: FeatureLimits) -> None:
     """What each variant costs, on frames of videos that calibration did not see."""
     rows = []
     for found in reports:
@@ -147,6 +147,7 @@ def print_reports(reports: Sequence[FeatureReport]) -> None:
     title = f"features beside FP32's: {first.frames} frames of {first.videos} videos held out"
     title += f"; {first.calibration}" if first.calibration else ""
     rows.append(("fp32", "", "", "", f"{first.fp32_bytes / 1e6:.1f}"))
+    rows.append(("wanted", f"{limits.min_cosine:g}", f"{limits.least:g}", "", ""))
     print_table(title, ("CNN", "mean cosine", "least", "mean error", "MB"), rows)
     for found in reports:
         higher = "FP32" if found.variant == CPU_INT8 else "FP16"

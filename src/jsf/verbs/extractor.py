@@ -21,11 +21,11 @@ def show_extractor(
     sound: str,
     weights: Path | None,
     sound_weights: Path | None,
-    size: int,
+    size: int | None,
     resize: int | None,
-    interpolation: str,
-    mean: str,
-    std: str,
+    interpolation: str | None,
+    mean: str | None,
+    std: str | None,
     output: str | None,
 ) -> None:
     """Writes an extractor folder, opens it, and prints its path.
@@ -41,8 +41,11 @@ def show_extractor(
     if sound_weights and sound != VGGISH:
         raise JsfError("--sound-weights are for --sound vggish.")
     if onnx:
-        visual = _of_file(onnx, size, resize, interpolation, _channels("mean", mean), _channels("std", std), output)
+        channels = _channels("mean", mean or "0.485,0.456,0.406"), _channels("std", std or "0.229,0.224,0.225")
+        visual = _of_file(onnx, size or 224, resize, interpolation or "bicubic", *channels, output)
     else:
+        if any(given is not None for given in (size, resize, interpolation, mean, std, output)):
+            raise JsfError(f"the pictures of {name} are what its publisher says: --size and the like are for --onnx.")
         _check_choice("CNN", str(name), BACKBONES)
         visual = backbone(str(name), weights)
     folder = out or extractors_folder() / "-".join([name or (onnx or Path()).stem, sound])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
+from jsf.data.progress import track
 from jsf.data.store import open_features
 from jsf.runtime.embedder import Embedder
 from jsf.runtime.load import load_scorer
@@ -87,7 +88,7 @@ def _read(
     videos: dict[str, Any] = {}
     failures: dict[str, JsfError] = {}
     reader = VideoReader(scorer.bundle, device, precision)
-    for name in names:
+    for name in track(names, "reading videos", len(names)):
         try:
             videos[name] = scorer.features(reader.read(name))
         except JsfError as error:
