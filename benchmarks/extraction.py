@@ -1,6 +1,8 @@
-"""Extracts a folder of clips twice in one run: as jsf does, and the plain way, and compares time and features.
+"""Extracts a folder of clips in one run as jsf does, and the plain way, and compares time and features.
 
     python benchmarks/extraction.py clips/ --device openvino
+
+"jsf, int8" is jsf with the same CNN in INT8, where the extractor has it (`jsf build-engine --int8 --extractor DIR`).
 
 The plain way, as in a notebook: one file at a time, one stage after the other; PyAV decodes every frame with its
 default threads; every frame of the 5 fps grid is converted and goes through the PyTorch CNN, in batches of 16, in
@@ -30,11 +32,11 @@ from jsf.extraction.backbone import PooledFeatures
 from jsf.extraction.decode import Video
 from jsf.extraction.files import find_videos
 from jsf.extraction.outputs import open_output
-from jsf.extraction.pipeline import BATCH, extract_videos
+from jsf.extraction.pipeline import extract_videos
 from jsf.extraction.preprocess import Square, normalize
 from jsf.verbs.output import print_table
 
-EVERY = 1 << 40
+EVERY, BATCH = 1 << 40, 16
 
 
 class Clock:
@@ -135,19 +137,25 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("clips", type=Path)
     options.add_argument("--device", default="cpu")
+    options.add_argument("--extractor", type=Path, help="an EfficientNet-Lite0's folder; default: the default one")
     options.add_argument("--videos", type=int, help="only the first so many")
     chosen = options.parse_args()
     videos = find_videos([chosen.clips])[: chosen.videos]
     for video in videos:
         video.read_bytes()
-    extractor = Extractor.open(default_extractor(), chosen.device)
+    folder = chosen.extractor or default_extractor()
+    extractor = Extractor.open(folder, chosen.device)
     network = PooledFeatures()
-    plain, fewer, ours = ways = "plain", "40 frames", "jsf"
-    clocks = {way: Clock() for way in ways}
-    with tempfile.TemporaryDirectory() as folder:
-        outs = {way: Path(folder) / way for way in ways}
-        with clocks[ours]("all"), timing(clocks[ours]):
-            as_jsf_does(videos, outs[ours], extractor, clocks[ours])
+    plain, fewer, ours, reduced = "plain", "40 frames", "jsf", "jsf, int8"
+    extractors = {ours: extractor}
+    if "int8" in extractor.spec.reduced:
+        extractors[reduced] = Extractor.open(folder, chosen.device, "int8")
+    clocks = {way: Clock() for way in (plain, fewer, *extractors)}
+    with tempfile.TemporaryDirectory() as place:
+        outs = {way: Path(place) / way for way in clocks}
+        for way, each in extractors.items():
+            with clocks[way]("all"), timing(clocks[way]):
+                as_jsf_does(videos, outs[way], each, clocks[way])
         for way, limit in ((plain, EVERY), (fewer, MAX_STEPS)):
             with clocks[way]("all"):
                 plainly(videos, outs[way], network, extractor, clocks[way], limit)

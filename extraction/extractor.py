@@ -16,8 +16,12 @@ from jsf.extraction.spec import NO_SOUND, SOUND_GRAPH, SPEC, VGGISH, ExtractorSp
 from jsf.extraction.vggish import NoSound, VGGish
 from jsf.runtime.backends.base import Graph
 from jsf.runtime.backends.onnxruntime import OnnxRuntimeGraph
+from jsf.runtime.backends.openvino import OpenVinoGraph
 from jsf.runtime.graph_folder import PRECISIONS, VISUAL
 from jsf.runtime.graphs import load_graphs, open_graph
+
+ON_CPU, ON_GPU = 4, 16
+"""Frames per run of the CNN: a larger batch leaves the cache of a CPU, and 16 are the most that an engine takes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Extractor:
     """What feature files name as their `extractor`; of a reduced CNN it tells the precision."""
     description: str
     """What runs where, as printed to the user."""
+    batch: int = ON_CPU
+    """Frames per run of the CNN, of as many videos as it takes."""
 
     @classmethod
     def open(cls, folder: Path, device: str = "cpu", precision: str = "fp32") -> "Extractor":
@@ -53,10 +59,11 @@ class Extractor:
         expected = [(spec.input, (3, spec.size, spec.size)), (spec.output, (spec.width,))]
         if (found := [(tensor.name, tensor.shape[1:]) for tensor in graph.inputs + graph.outputs]) != expected:
             raise JsfError(f"the CNN of {folder} has the tensors {found}, {SPEC} says {expected}.")
+        engine = not isinstance(graph, OnnxRuntimeGraph | OpenVinoGraph)
         # The sound's graph has no engine: beside one it runs on the CPU.
-        onnx = device == "openvino" or (device == "cuda" and isinstance(graph, OnnxRuntimeGraph))
-        sound = _open_sound(spec, folder, device if onnx else "cpu")
-        return cls(spec, graph, sound, spec.identity_in(precision), loaded.description)
+        sound = _open_sound(spec, folder, "cpu" if engine or device == "auto" else device)
+        batch = ON_GPU if engine or device == "cuda" else ON_CPU
+        return cls(spec, graph, sound, spec.identity_in(precision), loaded.description, batch)
 
     @property
     def width(self) -> int:

@@ -17,9 +17,6 @@ from jsf.extraction.reading import End, Reading, read_ahead
 if TYPE_CHECKING:
     from jsf.extraction.extractor import Extractor
 
-BATCH = 16
-"""Frames per run of the CNN, of as many videos as it takes: larger batches leave the cache of a CPU."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -92,7 +89,7 @@ def _encode(readings: Iterable[Reading], extractor: "Extractor") -> Iterator[Out
         for item in reading.items():
             if isinstance(item, np.ndarray):
                 waiting.append((item, making[-1]))
-                if len(waiting) == BATCH:
+                if len(waiting) == extractor.batch:
                     see()
             else:
                 making[-1].end = item
