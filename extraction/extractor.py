@@ -1,5 +1,6 @@
 """The extractor: a video file to its feature sequence."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Extractor:
     """What runs where, as printed to the user."""
     batch: int = ON_CPU
     """Frames per run of the CNN, of as many videos as it takes."""
+    workers: int = 1
+    """Runs of the CNN at a time."""
 
     @classmethod
     def open(cls, folder: Path, device: str = "cpu", precision: str = "fp32") -> "Extractor":
@@ -54,7 +57,7 @@ class Extractor:
         if precision not in PRECISIONS:
             raise JsfError(f"precision '{precision}' is not known, expected one of: {', '.join(PRECISIONS)}.")
         opened = ExtractorFolder.open(folder)
-        spec, loaded = opened.spec, load_graphs(opened, device, precision)
+        spec, loaded = opened.spec, load_graphs(opened, device, precision, threads=1)
         graph = loaded[VISUAL]
         expected = [(spec.input, (3, spec.size, spec.size)), (spec.output, (spec.width,))]
         if (found := [(tensor.name, tensor.shape[1:]) for tensor in graph.inputs + graph.outputs]) != expected:
@@ -63,7 +66,9 @@ class Extractor:
         # The sound's graph has no engine: beside one it runs on the CPU.
         sound = _open_sound(spec, folder, "cpu" if engine or device == "auto" else device)
         batch = ON_GPU if engine or device == "cuda" else ON_CPU
-        return cls(spec, graph, sound, spec.identity_in(precision), loaded.description, batch)
+        # A thread for each batch: threads that share one would wait for the one whose core is decoding.
+        workers = (os.cpu_count() or 1) if isinstance(graph, OnnxRuntimeGraph) and device != "cuda" else 1
+        return cls(spec, graph, sound, spec.identity_in(precision), loaded.description, batch, workers)
 
     @property
     def width(self) -> int:

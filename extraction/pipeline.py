@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,25 +78,51 @@ class _Making:
 
 def _encode(readings: Iterable[Reading], extractor: "Extractor") -> Iterator[Outcome]:
     making: deque[_Making] = deque()
-    waiting: list[tuple[npt.NDArray[np.uint8], _Making]] = []
-
-    def see() -> None:
-        for row, (_, owner) in zip(extractor.see(np.stack([image for image, _ in waiting])), waiting, strict=True):
-            owner.rows.append(row)
-        waiting.clear()
-
-    for reading in readings:
-        making.append(_Making(reading.video))
-        for item in reading.items():
-            if isinstance(item, np.ndarray):
-                waiting.append((item, making[-1]))
-                if len(waiting) == extractor.batch:
-                    see()
-            else:
-                making[-1].end = item
-            while making and making[0].done:
-                yield making.popleft().outcome(extractor.identity)
-    if waiting:
-        see()
+    with ThreadPoolExecutor(extractor.workers, "cnn") as pool:
+        batches = _Batches(extractor, pool)
+        for reading in readings:
+            making.append(_Making(reading.video))
+            for item in reading.items():
+                if isinstance(item, np.ndarray):
+                    batches.add(item, making[-1])
+                else:
+                    making[-1].end = item
+                while making and making[0].done:
+                    yield making.popleft().outcome(extractor.identity)
+        batches.finish()
     while making:
         yield making.popleft().outcome(extractor.identity)
+
+
+class _Batches:
+    """Frames on their way through the CNN: one batch is filled while others are run, in threads of a pool."""
+
+    def __init__(self, extractor: "Extractor", pool: ThreadPoolExecutor) -> None:
+        self._extractor, self._pool = extractor, pool
+        self._images: list[npt.NDArray[np.uint8]] = []
+        self._owners: list[_Making] = []
+        self._running: deque[tuple[Future[npt.NDArray[np.float32]], list[_Making]]] = deque()
+
+    def add(self, image: npt.NDArray[np.uint8], owner: _Making) -> None:
+        self._images.append(image)
+        self._owners.append(owner)
+        if len(self._images) == self._extractor.batch:
+            self._start()
+            self._land(self._extractor.workers)
+
+    def finish(self) -> None:
+        """Waits until every frame has its features."""
+        if self._images:
+            self._start()
+        self._land(0)
+
+    def _start(self) -> None:
+        self._running.append((self._pool.submit(self._extractor.see, np.stack(self._images)), self._owners))
+        self._images, self._owners = [], []
+
+    def _land(self, most: int) -> None:
+        """Waits until at most so many batches are on their way; rows come in the order of the frames."""
+        while len(self._running) > most:
+            future, owners = self._running.popleft()
+            for row, owner in zip(future.result(), owners, strict=True):
+                owner.rows.append(row)

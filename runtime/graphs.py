@@ -31,7 +31,7 @@ class Graphs:
         return self.by_name[name]
 
 
-def load_graphs(folder: GraphFolder, device: str = "auto", precision: str = "auto") -> Graphs:
+def load_graphs(folder: GraphFolder, device: str = "auto", precision: str = "auto", threads: int = 0) -> Graphs:
     """Loads the graphs of a bundle or of an extractor.
 
     Args:
@@ -39,6 +39,7 @@ def load_graphs(folder: GraphFolder, device: str = "auto", precision: str = "aut
         device: "cpu"; "openvino", the CPU too; "cuda", an engine of the folder, or ONNX Runtime where it has none;
             "auto", an engine where the folder has one for this machine's GPU, else "cpu".
         precision: "fp32", "fp16" or "int8"; "auto", fp32 on a CPU and the smallest that has engines on a GPU.
+        threads: of a run by ONNX Runtime on the CPU; 0, as many as there are cores.
 
     Raises:
         JsfError: what was asked for is not there. Only "auto" chooses.
@@ -62,13 +63,13 @@ def load_graphs(folder: GraphFolder, device: str = "auto", precision: str = "aut
     chosen = "fp32" if precision == "auto" else precision
     target = "cpu" if device == "auto" else device
     variant = CPU_INT8 if chosen == "int8" and target != "cuda" else chosen
-    loaded = {name: open_graph(folder.graph(variant, name), target) for name in names}
+    loaded = {name: open_graph(folder.graph(variant, name), target, threads) for name in names}
     return _described(loaded, chosen + why_not)
 
 
-def open_graph(path: Path, device: str) -> Graph:
-    """Loads an ONNX file: "openvino", or "cpu" or "cuda" of ONNX Runtime; raises JsfError as they do."""
-    return OpenVinoGraph(path) if device == "openvino" else OnnxRuntimeGraph(path, device)
+def open_graph(path: Path, device: str, threads: int = 0) -> Graph:
+    """Loads an ONNX file: "openvino", or "cpu" or "cuda" of ONNX Runtime; arguments and errors as theirs."""
+    return OpenVinoGraph(path) if device == "openvino" else OnnxRuntimeGraph(path, device, threads)
 
 
 def _described(graphs: Mapping[str, Graph], precision: str) -> Graphs:

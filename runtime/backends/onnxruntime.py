@@ -32,16 +32,18 @@ class OnnxRuntimeGraph(Graph):
     Args:
         path: the .onnx file.
         device: "cpu" or "cuda".
+        threads: that share a run on the CPU; 0, as many as there are cores.
 
     Raises:
         JsfError: the package or the device is not there, or the file is not a graph it can run.
     """
 
-    def __init__(self, path: Path, device: str = "cpu") -> None:
+    def __init__(self, path: Path, device: str = "cpu", threads: int = 0) -> None:
         ort = require("onnxruntime", "gpu" if device == "cuda" else "cpu")
         _check_device(ort, device)
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads
         # Threads that spin between calls would take the cores from decoding and from other programs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
