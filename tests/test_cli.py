@@ -616,7 +616,7 @@ REFUSALS = {
     ),
     "an engine of no bundle": ("build-engine --bundle none", "none is not a bundle", "jsf export"),
     "no video": ("extract gone.mp4 -o x.npz", "gone.mp4 does not exist", ""),
-    "a text as video": ("extract text.npz -o x.npz", "could not extract:", "the same command skips them"),
+    "a text as video": ("extract text.npz -o x.npz", "could not extract:", "text.npz cannot be decoded"),
     "an extractor that is not there": ("extract clip.mp4 -o x.npz --bundle damaged", "damaged", "jsf export"),
     "no training data": (
         "train --features gone --captions captions.csv --val-features gone --val-captions captions.csv -o run",

@@ -202,7 +202,7 @@ def test_an_extractor_that_was_changed(root, capsys):
     (root / "extractor" / "extractor.json").write_text("{}")
     values, error = shown(root, capsys)
     assert values["extractor"] == "DAMAGED"
-    assert "is not an extractor" in error.message
+    assert "is not a whole extractor" in error.message
 
 
 @pytest.mark.parametrize("name", ["best.pt", "matcher.onnx"])
