@@ -48,13 +48,10 @@ class Cnn:
         if variant == "fp16":
             to_fp16(self.source, target, self.float32, self.ends)
             return
-        inputs, outputs = (
-            {layer: bounds for layer, bounds in ranges.items() if layer not in kept}
-            for ranges in (self.inputs, self.outputs)
-        )
+        ranges, layers = (self.inputs, self.outputs), self.inputs.keys() - set(kept)
         with TemporaryDirectory() as folder:
-            correct_biases(self.source, corrected := Path(folder) / self.source.name, self.means, inputs)
-            write_int8(corrected, target, variant, convolutions, (inputs, outputs), self.float32, self.ends)
+            correct_biases(self.source, corrected := Path(folder) / self.source.name, self.means, layers)
+            write_int8(corrected, target, variant, convolutions, ranges, kept, self.float32, self.ends)
 
 
 def calibrated(source: Path, place: Path, precision: str, seen: Frames, method: str) -> Cnn:

@@ -54,12 +54,9 @@ class Int8Writer:
             JsfError: onnx or onnxruntime is missing, or the graph cannot be converted.
         """
         ranged = MATCHER if name == "matcher" else name  # both matchers have the same layers
-        inputs, outputs = (
-            {layer: bounds for layer, bounds in ranges.get(ranged, {}).items() if layer not in kept}
-            for ranges in (self.calibration.inputs, self.calibration.outputs)
-        )
+        ranges = self.calibration.inputs.get(ranged, {}), self.calibration.outputs.get(ranged, {})
         source, float32 = self.bundle.graph("fp32", name), self.float32.get(name, ())
-        write_int8(source, target, self.variant, quantizable, (inputs, outputs), float32)
+        write_int8(source, target, self.variant, quantizable, ranges, kept, float32)
 
 
 def write_int8(
@@ -68,6 +65,7 @@ def write_int8(
     variant: str,
     layers_of: Callable[[Any], list[Layer]],
     ranges: tuple[Mapping[str, Range], Mapping[str, Range]],
+    kept: Collection[str] = (),
     float32: Collection[str] = (),
     ends: Collection[str] = FLOAT32_ENDS,
 ) -> None:
@@ -79,6 +77,7 @@ def write_int8(
         variant: "int8" or "int8-cpu", as of `Int8Writer`.
         layers_of: a ModelProto's layers that can be INT8.
         ranges: layer -> the range of its input, and of its output; a layer without stays in higher precision.
+        kept: layers that do.
         float32: nodes that stay FP32 where the others are FP16.
         ends: inputs and outputs that do.
 
@@ -87,7 +86,7 @@ def write_int8(
     """
     onnx = require("onnx", "quantize")
     model = onnx.load(source)
-    layers = [layer for layer in layers_of(model) if layer.name in ranges[0]]
+    layers = [layer for layer in layers_of(model) if layer.name in ranges[0] and layer.name not in kept]
     if variant == CPU_INT8:
         _quantize(model, target, layers, ranges, "QUInt8", CPU)
         return

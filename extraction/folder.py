@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
+from jsf.data.locks import lock_of
 from jsf.extraction.spec import ExtractorSpec, make_again
-from jsf.runtime.graph_folder import VISUAL, GraphFolder, locked
+from jsf.runtime.graph_folder import VISUAL, GraphFolder
 
 
 @dataclass
@@ -44,9 +45,18 @@ class ExtractorFolder(GraphFolder):
         return {variant: {VISUAL: sha} for variant, sha in {"fp32": self.spec.sha256, **self.spec.reduced}.items()}
 
     @property
+    def losses(self) -> Mapping[str, Mapping[str, Any]]:
+        """Variant -> what it costs against FP32."""
+        return self.spec.losses
+
+    @property
     def running_graphs(self) -> tuple[str, ...]:
         """The CNN: of the sound's graph there is one."""
         return (VISUAL,)
+
+    def graph(self, variant: str, name: str) -> Path:
+        """The path of the CNN in a variant; that in FP32 was hashed when the folder was opened."""
+        return self.path(variant, name) if variant == "fp32" else super().graph(variant, name)
 
     def path(self, variant: str, name: str) -> Path:
         """Where the CNN lies."""
@@ -64,7 +74,7 @@ class ExtractorFolder(GraphFolder):
         Raises:
             JsfError: another extractor was written here meanwhile.
         """
-        with locked(self.root):
+        with lock_of(self.root):
             now = ExtractorSpec.load(self.root)
             if now.identity != self.spec.identity:
                 raise JsfError(f"{self.root} was written again meanwhile.", "Run the same command again.")

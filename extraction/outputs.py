@@ -1,14 +1,13 @@
 """Where features are written: the output that a name stands for, and who may write it."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from jsf.data.errors import JsfError
-from jsf.data.files import cache_folder
+from jsf.data.locks import lock_of
 from jsf.data.store import HDF5_SUFFIXES
 from jsf.extraction.feature_file import FeatureFile
 from jsf.extraction.feature_folder import FeatureFolder
@@ -31,16 +30,13 @@ def open_output(videos: Sequence[Path], out: Path, identity: str, limit: int) ->
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Holds a file's lock, which ends with the process, and leaves nothing beside the file."""
-    name = hashlib.sha256(str(out.resolve()).encode(errors="surrogateescape")).hexdigest()
-    file = cache_folder() / "locks" / f"{name}.lock"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file)
+        lock = lock_of(out)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise JsfError(f"another process is writing {out}.", "Wait until it has ended; then run this again.") from error
     except OSError as error:
-        raise JsfError(f"cannot lock {out}: {file}: {error.strerror or error}.", "Check the user's cache.") from error
+        raise JsfError(f"cannot lock {out}: {error}.", "Check the user's cache.") from error
     try:
         yield
     finally:

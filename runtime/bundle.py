@@ -22,9 +22,10 @@ from typing import Any
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, write_json
 from jsf.data.levels import Limits
+from jsf.data.locks import lock_of
 from jsf.data.task_names import EMBEDDINGS
 from jsf.data.vocabulary import Vocabulary
-from jsf.runtime.graph_folder import GraphFolder, checked, locked
+from jsf.runtime.graph_folder import GraphFolder, checked
 
 SCHEMA = 4
 MATCHER = "matcher.buckets"
@@ -134,6 +135,11 @@ class Bundle(GraphFolder):
         return self.manifest.hashes
 
     @property
+    def losses(self) -> Mapping[str, Mapping[str, Any]]:
+        """Variant -> what it costs against FP32."""
+        return self.manifest.losses
+
+    @property
     def running_graphs(self) -> tuple[str, ...]:
         """Those that run when it scores, and of which engines are built."""
         return self.manifest.running_graphs
@@ -182,7 +188,7 @@ class Bundle(GraphFolder):
         Raises:
             JsfError: the bundle was exported again meanwhile, and these graphs are of the one before.
         """
-        with locked(self.root):
+        with lock_of(self.root):
             now = _manifest(self.root / "manifest.json")
             if now.hashes["fp32"] != self.manifest.hashes["fp32"]:
                 raise JsfError(f"{self.root} was exported again meanwhile.", "Run the same command again.")

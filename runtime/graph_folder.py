@@ -1,16 +1,12 @@
 """A folder of graphs in several precisions, each known by its SHA-256, and engines of them: a bundle, an extractor."""
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from jsf.data.errors import JsfError
-from jsf.data.files import cache_folder, sha256
+from jsf.data.files import sha256
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """What a user asks for, and engines are built of."""
@@ -34,6 +30,11 @@ class GraphFolder(ABC):
     @abstractmethod
     def hashes(self) -> Mapping[str, Mapping[str, str]]:
         """Variant -> graph -> SHA-256 of its file."""
+
+    @property
+    @abstractmethod
+    def losses(self) -> Mapping[str, Mapping[str, Any]]:
+        """Variant -> what it costs against FP32."""
 
     @property
     @abstractmethod
@@ -83,13 +84,3 @@ def checked(path: Path, expected: str, fix: str) -> Path:
     if (found := sha256(path)) != expected:
         raise JsfError(f"{path} was changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", fix)
     return path
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """One program at a time changes what a folder says of its graphs."""
-    name = hashlib.sha256(str(root.absolute()).encode()).hexdigest()
-    lock = cache_folder() / "locks" / f"{name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        yield

@@ -6,7 +6,9 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 import zlib
+from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,31 @@ import pytest
 def pytest_addoption(parser):
     """`pytest -k golden --golden DIR` holds the models to other files of the authors' numbers."""
     parser.addoption("--golden", type=Path, help="a folder of .json files, instead of tests/golden")
+
+
+Shown = namedtuple("Shown", "status out err")
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd, tmp_path):
+    """Runs `jsf ...` in an empty folder; anything that would show a traceback fails the test."""
+    from jsf.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JSF_BUNDLE", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["jsf", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        return Shown(status, *capfd.readouterr())
+
+    return run
 
 
 WORDS = ("red", "blue", "circle", "square", "then", "a", "while", "rings")

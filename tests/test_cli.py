@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import sys
-from collections import namedtuple
 from pathlib import Path
 
 import av
@@ -15,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from jsf.cli import app, main
+from jsf.cli import app
 from jsf.data.files import sha256
 from jsf.data.sequence import FeatureSequence
 from jsf.data.vocabulary import Vocabulary
@@ -30,28 +29,12 @@ SENTENCE = "a red circle then a blue square"
 CAPTIONS = [("v0", "a red circle"), ("v1", "blue square, then rings"), ("v2", SENTENCE), ("v0", "a square while rings")]
 VERBS = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]
 
-Outcome = namedtuple("Outcome", "status out err")
-
 
 @pytest.fixture
-def jsf(monkeypatch, capfd, tmp_path):
-    """Runs `jsf ...` in an empty folder; anything that would show a traceback fails the test."""
-    monkeypatch.chdir(tmp_path)
+def jsf(cli, monkeypatch):
+    """Runs `jsf ...`, as `cli`, in a terminal that is wide enough for every line."""
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("JSF_BUNDLE", raising=False)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["jsf", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        return Outcome(status, *capfd.readouterr())
-
-    return run
+    return cli
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections import namedtuple
+from functools import partial
 
 import av
 import numpy as np
@@ -10,7 +10,6 @@ import onnx
 import pytest
 from PIL import Image
 
-from jsf.cli import main
 from jsf.data.errors import JsfError
 from jsf.data.files import sha256
 from jsf.data.sequence import FeatureSequence
@@ -26,27 +25,12 @@ from jsf.verbs.maps import draw_maps
 
 SENTENCE, NEGATIVE = "a red circle then a blue square", "rings while rings"
 
-Outcome = namedtuple("Outcome", "status out err")
-
 
 @pytest.fixture
-def jsf(monkeypatch, capfd, tmp_path, tiny_bundle):
-    """Runs `jsf explain ...` in an empty folder, on the tiny bundle; a traceback fails the test."""
-    monkeypatch.chdir(tmp_path)
+def jsf(cli, monkeypatch, tiny_bundle):
+    """Runs `jsf explain ...`, as `cli`, on the tiny bundle."""
     monkeypatch.setenv("JSF_BUNDLE", str(tiny_bundle))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["jsf", "explain", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        return Outcome(status, *capfd.readouterr())
-
-    return run
+    return partial(cli, "explain")
 
 
 @pytest.fixture

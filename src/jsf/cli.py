@@ -307,28 +307,29 @@ def build_engine(
     json: JsonOption = False,
 ) -> None:
     """Reduce a bundle's graphs or an extractor's CNN, measure what that costs, and build engines, here or ahead."""
+    from jsf.calibration.features import FeatureLimits
     from jsf.calibration.gate import Limits
     from jsf.calibration.publish import Choices
     from jsf.export.options import BuildOptions
     from jsf.verbs.build_engine import named_precision, show_engines
 
+    of_features, of_scores = FeatureLimits(min_cosine), Limits(max_drop, min_correlation, max_error)
     options, kept = BuildOptions(hardware_compatible, version_compatible), tuple(keep_fp16 or ())
     if extractor:
-        from jsf.calibration.features import FeatureLimits
         from jsf.verbs.build_cnn import show_cnn_engines
 
         if bundle or features or captions:
             raise typer.BadParameter(
                 "it goes with --videos, and with no bundle, features or captions.", param_hint="--extractor"
             )
-        if Limits(max_drop, min_correlation, max_error) != Limits():
+        if of_scores != Limits():
             raise typer.BadParameter("the limit of a CNN is --min-cosine.", param_hint="--extractor")
         of_cnn, precision = Choices(method or "minmax", kept, auto), named_precision(fp16, int8)
-        show_cnn_engines(precision, backend, extractor, videos or [], of_cnn, FeatureLimits(min_cosine), options, json)
+        show_cnn_engines(precision, backend, extractor, videos or [], of_cnn, of_features, options, json)
         return
-    if videos or min_cosine != 0.99:
+    if videos or of_features != FeatureLimits():
         raise typer.BadParameter("it goes with --extractor.", param_hint="--videos" if videos else "--min-cosine")
-    choices = Choices(method or "percentile", kept, auto, Limits(max_drop, min_correlation, max_error))
+    choices = Choices(method or "percentile", kept, auto, of_scores)
     show_engines(named_precision(fp16, int8), backend, bundle, features, captions, choices, options, json)
 
 

@@ -1,7 +1,5 @@
-"""Little videos and a little extractor, made on the spot; and the command line, in the tests' own process."""
+"""Little videos and a little extractor, made on the spot."""
 
-import sys
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +10,6 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from jsf.cli import main
 from jsf.data.files import sha256
 from jsf.extraction import Extractor
 from jsf.extraction.spec import ExtractorSpec
@@ -22,27 +19,6 @@ LEVELS = 8
 """Frame i of a test video is a flat grey of 16 + 8 i, so that a decoded frame says which one it is."""
 
 WriteVideo = Callable[..., Path]
-Shown = namedtuple("Shown", "status out err")
-
-
-@pytest.fixture
-def cli(monkeypatch, capfd, tmp_path):
-    """Runs `jsf ...` in an empty folder; anything that would show a traceback fails the test."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("JSF_BUNDLE", raising=False)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["jsf", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        return Shown(status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -9,20 +9,19 @@ import numpy.typing as npt
 from jsf.calibration.features import FeatureLimits, FeatureReport, Frames
 from jsf.calibration.publish import Choices
 from jsf.calibration.publish_cnn import add_cnn
-from jsf.calibration.report import GateError
 from jsf.data.errors import JsfError
 from jsf.data.extras import require
 from jsf.data.progress import track
-from jsf.export.engine import build_engines, choose_backend
+from jsf.export.engine import build_engines
 from jsf.export.options import BuildOptions
 from jsf.extraction.files import find_videos
 from jsf.extraction.folder import ExtractorFolder
 from jsf.extraction.preprocess import normalize
 from jsf.extraction.spec import ExtractorSpec
 from jsf.runtime.backends.base import Arrays
-from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.graph_folder import CPU_INT8, VISUAL
-from jsf.verbs.output import note, print_json, print_table
+from jsf.verbs.build_engine import announced, show_built, shown_refusal
+from jsf.verbs.output import note, print_table
 
 VIDEOS, FRAMES = 48, 8
 """Videos that are looked at, of more those at equal distances, and frames of each: every other video is held out."""
@@ -46,29 +45,13 @@ def show_cnn_engines(
     Raises:
         JsfError: bad input, the backend that was asked for cannot be had, or the precision costs more than allowed.
     """
-    choice = choose_backend(backend)
-    options.check(choice.backend, find_gpu())
-    note(f"backend {choice.backend}: {choice.reason}")
+    choice = announced(backend, options)
     folder = ExtractorFolder.open(root)
-    try:
+    with shown_refusal(lambda reports: print_reports(reports, limits), FeatureReport.loss, json):
         reports = reduce_cnn(folder, precision, videos, choices, limits)
-    except GateError as error:
-        if json:
-            print_json({"published": False, "losses": {found.variant: found.loss() for found in error.reports}})
-        else:
-            print_reports(error.reports, limits)
-        raise
     engines = build_engines(folder, precision, choice.backend, options)
-    if json:
-        losses = {name: loss for name, loss in folder.spec.losses.items() if name.startswith(precision)}
-        built = [str(path) for path in engines]
-        print_json({"backend": choice.backend, "reason": choice.reason, "engines": built, "losses": losses})
-        return
-    print_reports(reports, limits)
-    if engines:
-        rows = [(str(path.relative_to(root)), f"{path.stat().st_size / 1e6:.1f}") for path in engines]
-        print_table(str(root), ("engine", "MB"), rows)
-    else:
+    show_built(folder, precision, choice, engines, lambda: print_reports(reports, limits), json)
+    if not (engines or json):
         print(f"{folder.path(precision, VISUAL)}: for ONNX Runtime, no engine")
 
 

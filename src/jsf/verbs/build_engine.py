@@ -1,7 +1,9 @@
 """`jsf build-engine`: reduced graphs, what they cost, and engines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from jsf.calibration.fp16 import add_fp16
 from jsf.calibration.gate import Comparison
@@ -10,11 +12,11 @@ from jsf.calibration.report import GateError, Report
 from jsf.calibration.table import Table
 from jsf.data.errors import JsfError
 from jsf.data.task_names import EMBEDDINGS
-from jsf.export.engine import build_engines, choose_backend
+from jsf.export.engine import Choice, build_engines, choose_backend
 from jsf.export.options import BuildOptions
 from jsf.runtime.backends.driver import find_gpu
 from jsf.runtime.bundle import Bundle, default_bundle
-from jsf.runtime.graph_folder import CPU_INT8
+from jsf.runtime.graph_folder import CPU_INT8, GraphFolder
 from jsf.runtime.load import load_scorer
 from jsf.verbs.losses import print_losses
 from jsf.verbs.output import note, print_json, print_table
@@ -36,35 +38,60 @@ def show_engines(
     Raises:
         JsfError: bad input, the backend that was asked for cannot be had, or the precision costs more than allowed.
     """
+    choice = announced(backend, options)
+    bundle = Bundle.open(root or default_bundle())
+    table = find_table(bundle, features, captions)
+
+    def show(reports: Sequence[Report]) -> None:
+        if reports:
+            print_reports(reports, table)
+        else:
+            print_losses(bundle, precision)
+
+    with shown_refusal(show, lambda report: report.loss(table.name if table else ""), json):
+        reports = reduce(bundle, precision, table, choices)
+    engines = build_engines(bundle, precision, choice.backend, options)
+    show_built(bundle, precision, choice, engines, lambda: show(reports), json)
+    if not (engines or json):
+        print(f"{bundle.root / precision}: graphs for ONNX Runtime, no engines")
+
+
+def announced(backend: str, options: BuildOptions) -> Choice:
+    """The backend to build for, which is told; raises JsfError where it or an option cannot be had."""
     choice = choose_backend(backend)
     options.check(choice.backend, find_gpu())
     note(f"backend {choice.backend}: {choice.reason}")
-    bundle = Bundle.open(root or default_bundle())
-    table = find_table(bundle, features, captions)
+    return choice
+
+
+@contextmanager
+def shown_refusal(
+    show: Callable[[Sequence[Any]], None], loss: Callable[[Any], dict[str, Any]], json: bool
+) -> Iterator[None]:
+    """Shows what the variants cost that the gate refuses in here, before its error is told."""
     try:
-        reports = reduce(bundle, precision, table, choices)
+        yield
     except GateError as error:
         if json:
-            name = table.name if table else ""
-            print_json({"published": False, "losses": {found.variant: found.loss(name) for found in error.reports}})
+            print_json({"published": False, "losses": {found.variant: loss(found) for found in error.reports}})
         else:
-            print_reports(error.reports, table)
+            show(error.reports)
         raise
-    engines = build_engines(bundle, precision, choice.backend, options)
-    losses = {name: loss for name, loss in bundle.manifest.losses.items() if name.startswith(precision)}
+
+
+def show_built(
+    folder: GraphFolder, precision: str, choice: Choice, engines: list[Path], show: Callable[[], None], json: bool
+) -> None:
+    """Prints what was built; before it, `show` prints what the precision costs."""
     if json:
+        losses = {name: loss for name, loss in folder.losses.items() if name.startswith(precision)}
         built = [str(path) for path in engines]
         print_json({"backend": choice.backend, "reason": choice.reason, "engines": built, "losses": losses})
         return
-    if reports:
-        print_reports(reports, table)
-    else:
-        print_losses(bundle, precision)
+    show()
     if engines:
-        rows = [(str(path.relative_to(bundle.root)), f"{path.stat().st_size / 1e6:.1f}") for path in engines]
-        print_table(str(bundle.root), ("engine", "MB"), rows)
-    else:
-        print(f"{bundle.root / precision}: graphs for ONNX Runtime, no engines")
+        rows = [(str(path.relative_to(folder.root)), f"{path.stat().st_size / 1e6:.1f}") for path in engines]
+        print_table(str(folder.root), ("engine", "MB"), rows)
 
 
 def named_precision(fp16: bool, int8: bool) -> str:
