@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jsf.data.errors import JsfError
-from jsf.data.locks import lock_of
+from jsf.data.locks import locked
 from jsf.extraction.spec import ExtractorSpec, make_again
 from jsf.runtime.graph_folder import VISUAL, GraphFolder
 
@@ -74,7 +74,7 @@ class ExtractorFolder(GraphFolder):
         Raises:
             JsfError: another extractor was written here meanwhile.
         """
-        with lock_of(self.root):
+        with locked(self.root):
             now = ExtractorSpec.load(self.root)
             if now.identity != self.spec.identity:
                 raise JsfError(f"{self.root} was written again meanwhile.", "Run the same command again.")

@@ -22,7 +22,7 @@ from typing import Any
 from jsf.data.errors import JsfError
 from jsf.data.files import read_json, write_json
 from jsf.data.levels import Limits
-from jsf.data.locks import lock_of
+from jsf.data.locks import locked
 from jsf.data.task_names import EMBEDDINGS
 from jsf.data.vocabulary import Vocabulary
 from jsf.runtime.graph_folder import GraphFolder, checked
@@ -188,7 +188,7 @@ class Bundle(GraphFolder):
         Raises:
             JsfError: the bundle was exported again meanwhile, and these graphs are of the one before.
         """
-        with lock_of(self.root):
+        with locked(self.root):
             now = _manifest(self.root / "manifest.json")
             if now.hashes["fp32"] != self.manifest.hashes["fp32"]:
                 raise JsfError(f"{self.root} was exported again meanwhile.", "Run the same command again.")
