@@ -42,6 +42,13 @@ class TrainingModule(TrainingLoop):
         self.examples, self.val = examples, val
         self.alignment = Alignment() if recipe.alignment else None
 
+    def on_train_epoch_start(self) -> None:
+        """Encoders in closed form drop nothing, and their statistics stay."""
+        super().on_train_epoch_start()
+        if self.recipe.closed_form:
+            self.model.frame_encoder.eval()
+            self.model.word_encoder.eval()
+
     def training_step(self, batch: Batch) -> torch.Tensor:
         """The task's loss over the pairs of a batch, and the alignment loss of its encodings."""
         videos = self.model.frame_encoder(batch.features, batch.frame_lengths)

@@ -19,6 +19,7 @@ from jsf.training.checks import (
     check_same_features,
     resume_from,
 )
+from jsf.training.closed_form import set_in_closed_form
 from jsf.training.examples import Examples
 from jsf.training.fill_in_the_blank import BlankExamples, begin_as_words
 from jsf.training.fit import fit
@@ -79,8 +80,9 @@ def train(
     recipe = overridden(preset_recipe(preset, task), for_recipe)
     check_recipe(recipe)
     width = check_same_features(split, val)
-    if recipe.open_vocabulary and task == FILLS:
-        raise JsfError("open_vocabulary is for tasks that score sentences.", "Leave it out.")
+    for name in ("open_vocabulary", "closed_form"):
+        if task == FILLS and getattr(recipe, name):
+            raise JsfError(f"{name} is for tasks that score sentences.", "Leave it out.")
     vocabulary = build_vocabulary(split, recipe, word_vectors, blank=task == FILLS)
     config = model_preset(preset, task, width, len(vocabulary), model, unseen)
     config = overridden(config, for_model)
@@ -90,5 +92,7 @@ def train(
     prepare(network.frame_encoder, network.word_encoder.embedding, split, vocabulary, recipe, word_vectors)
     if recipe.answer_vectors:
         begin_as_words(network, recipe.answer_vectors)
+    if recipe.closed_form:
+        set_in_closed_form(network, split, vocabulary)
     loop = TrainingModule(network, recipe, vocabulary, examples, held, seed)
     return fit(out, loop, examples, split.store.extractor, last, options)
