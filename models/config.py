@@ -46,6 +46,7 @@ class JSFusionConfig:
 
         head: widths of D5, D6 and D7; head_activation: theirs.
         skip: what the sum of D7 and the blank's encoding is multiplied with.
+        video_skip: the mean encoded frame joins that sum, of fill-in-the-blank (not in the paper).
         score_norm: batch norm after D8.
 
         frame_dropout, cnn_dropout, embedding_dropout, lstm_in_dropout, lstm_out_dropout, word_dropout: drop rates of
@@ -87,6 +88,7 @@ class JSFusionConfig:
     head: tuple[int, int, int] = (256, 256, 128)
     head_activation: Activation = "tanh"
     skip: float = 1.0
+    video_skip: bool = False
     score_norm: bool = False
 
     frame_dropout: float = 0.0

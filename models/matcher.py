@@ -60,7 +60,7 @@ class Matcher(nn.Module):
     def __init__(self, config: JSFusionConfig) -> None:
         super().__init__()
         self.left_padded, self.blank_only = config.left_padded, config.blank_only
-        self.fills_blanks = config.fills_blanks
+        self.fills_blanks, self.video_skip = config.fills_blanks, config.video_skip
         self.fusion = JointSequenceFusion(config) if config.fusion == "jst-chd" else FinalStates(config)
         self.head = Head(self.fusion.width, config)
 
@@ -112,9 +112,23 @@ class Matcher(nn.Module):
             if self.blank_only:
                 sentences, words = blank, torch.ones_like(words[:, :1])
             blank = blank.squeeze(1)
+            if self.video_skip:
+                blank = blank + mean_frame(videos, frames, self.left_padded)
         matched, maps = self.fusion(videos, sentences, frames, words)
         scores = self.head(matched, blank)
         return (scores if self.fills_blanks else scores.squeeze(-1)), maps
+
+
+def mean_frame(videos: Tensor, frames: Tensor, left_padded: bool = False) -> Tensor:
+    """The mean [P, J] of encoded frames [P, N, J], zero where not valid [P, N].
+
+    Of an even number the last is left out, unless padding is on the left: CHD does not read it, and a crop may drop it.
+    """
+    if left_padded:
+        return videos.sum(1) / frames.sum(1, keepdim=True)
+    followed = frames[:, 2::2, None]  # frames 1, 3, ... count where another comes after
+    total = videos[:, ::2].sum(1) + (videos[:, 1:-1:2] * followed).sum(1)
+    return total / (frames[:, ::2].sum(1, keepdim=True) + followed.sum(1))
 
 
 def _last(encoded: Tensor, valid: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def tiny_model():
 
 @pytest.fixture(scope="session")
 def tiny_variant():
-    """(preset, task, model="jsfusion") -> a checkpoint of that model at the tiny sizes; treat it as read-only."""
+    """(preset, task, model="jsfusion", **fields) -> a checkpoint of that model at the tiny sizes; it is read-only."""
     from jsf.data.blanks import BLANK
     from jsf.data.vocabulary import Vocabulary
     from jsf.models.checkpoint import Checkpoint
@@ -121,9 +121,9 @@ def tiny_variant():
     from jsf.models.presets import preset
 
     @functools.cache
-    def build(name, task, model="jsfusion"):
+    def build(name, task, model="jsfusion", **fields):
         vocabulary = Vocabulary((BLANK, *WORDS) if task == "fill-in-the-blank" else WORDS)
-        config = replace(preset(name, task, 12, len(vocabulary), model), **SIZES)
+        config = replace(preset(name, task, 12, len(vocabulary), model), **SIZES, **fields)
         return Checkpoint(set_golden_weights(JSFusion(config)), vocabulary, extractor="toy 1")
 
     return build
@@ -173,7 +173,11 @@ def export_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def variant_bundle(tiny_variant, tiny_bundle, export_once):
     """As `tiny_variant`, exported: the bundle's folder; treat it as read-only. The tiny model is the paper's."""
-    return lambda *which: tiny_bundle if which == ("paper", "retrieval") else export_once(tiny_variant(*which))
+
+    def build(*which, **fields):
+        return tiny_bundle if which == ("paper", "retrieval") else export_once(tiny_variant(*which, **fields))
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from torch.utils.checkpoint import checkpoint
 
 from jsf.data.vocabulary import Vocabulary
 from jsf.models.jsfusion import JSFusion
-from jsf.models.layers import MaskedBatchNorm
+from jsf.models.layers import MaskedBatchNorm, valid_steps
+from jsf.models.matcher import mean_frame
 from jsf.training.alignment import Alignment
 from jsf.training.examples import Batch, Examples, matrix
 from jsf.training.loop import TrainingLoop
@@ -66,6 +67,10 @@ class TrainingModule(TrainingLoop):
             match = self._checkpointed if self.recipe.checkpointing else self.model.match
             scores = match(videos, frame_lengths, sentences, batch.word_lengths, videos_of, sentences_of, batch.blanks)
             loss = loss + self.examples.loss(scores.float(), pairs, batch)
+            if self.recipe.frame_loss:
+                frames = valid_steps(frame_lengths, videos.shape[1], self.model.config.left_padded)
+                said = self.model.matcher.head.d8(mean_frame(videos, frames, self.model.config.left_padded))
+                loss = loss + self.recipe.frame_loss * self.examples.loss(said.float(), pairs, batch)
             if self.recipe.distill and aligned is not None:
                 values, wrong = matrix(scores.float(), pairs, batch)
                 loss = loss + self.recipe.distill * distillation_loss(values, aligned.detach(), wrong)

@@ -63,6 +63,7 @@ class Recipe(CommonRecipe):
         matched_frames: encoded frames of each video that are matched, one of each part of it; 0 matches all.
         answer_vectors: of fill-in-the-blank, how many times the word vectors the rows of D8 begin as, so that words of
             like meaning begin with like scores; 0 begins at random. D7 is then as wide as a word vector.
+        frame_loss: of fill-in-the-blank, weight of the loss of what the mean encoded frame alone says of the blank.
         closed_form: the encoders are set from all pairs at once and stay; the matcher alone learns, from `distill` too.
         candidates: sentences scored with each video of a question (L in the paper).
         margin: Delta of the ranking loss.
@@ -77,6 +78,7 @@ class Recipe(CommonRecipe):
     distill: float = 0.0
     matched_frames: int = 0
     answer_vectors: float = 0.0
+    frame_loss: float = 0.0
     closed_form: bool = False
     candidates: int = 10
     margin: float = 10.0

@@ -83,6 +83,8 @@ def train(
     for name in ("open_vocabulary", "closed_form"):
         if task == FILLS and getattr(recipe, name):
             raise JsfError(f"{name} is for tasks that score sentences.", "Leave it out.")
+    if recipe.frame_loss and task != FILLS:
+        raise JsfError("frame_loss is for fill-in-the-blank.", "Leave it out.")
     vocabulary = build_vocabulary(split, recipe, word_vectors, blank=task == FILLS)
     config = model_preset(preset, task, width, len(vocabulary), model, unseen)
     config = overridden(config, for_model)

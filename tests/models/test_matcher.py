@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jsf.data.lengths import STRIDES, crop_length, needed_steps
 from jsf.models.chd import shrink
 from jsf.models.layers import valid_steps
+from jsf.models.matcher import mean_frame
 
 LENGTH = st.integers(1, 40)
 
@@ -93,12 +94,13 @@ def test_an_even_crop_changes_nothing_where_padding_is_on_the_left(tiny_variant,
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
-@pytest.mark.parametrize("task", ["retrieval", "multiple-choice", "fill-in-the-blank"])
+@pytest.mark.parametrize("task", ["retrieval", "multiple-choice", "fill-in-the-blank", "fill-in-the-blank, video_skip"])
 @settings(max_examples=60, deadline=None)
 @given(lengths=st.lists(st.tuples(LENGTH, LENGTH), min_size=1, max_size=5), data=st.data(), seed=st.integers(0, 99))
 def test_the_needed_steps_give_the_score_of_forty(tiny_variant, preset, task, lengths, data, seed):
     """Of a single pair, and of a batch; a blank is needed itself."""
-    matcher = copy.deepcopy(tiny_variant(preset, task).model.matcher).double()
+    task, skip = task.split(",")[0], "video_skip" in task
+    matcher = copy.deepcopy(tiny_variant(preset, task, video_skip=skip).model.matcher).double()
     left = matcher.left_padded
     frames, words = (np.array(steps) for steps in zip(*lengths, strict=True))
     m, n = needed_steps(words).max(), needed_steps(frames, left).max()
@@ -113,6 +115,12 @@ def test_the_needed_steps_give_the_score_of_forty(tiny_variant, preset, task, le
         kept = videos[:, 40 - n :] if left else videos[:, :n]
         cropped = matcher(kept, sizes[0], sentences[:, :m], sizes[1], index, index, blanks)
     torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("left", "length", "counted"), [(False, 9, 9), (False, 8, 7), (False, 2, 1), (True, 8, 8)])
+def test_the_mean_frame_is_of_the_frames_that_are_read(left, length, counted):
+    videos, frames = encoded(0, [length], left), valid_steps(torch.tensor([length]), 40, left)
+    torch.testing.assert_close(mean_frame(videos, frames, left), videos[frames][:counted].mean(0, keepdim=True))
 
 
 @pytest.mark.parametrize("left", [False, True])

@@ -49,9 +49,11 @@ def test_sentences_are_scored_by_a_model_padded_on_the_left(tiny_variant, varian
     assert np.allclose(scorer.match_pairs(videos, SENTENCES, rows, columns), expected[rows, columns], atol=1e-5)
 
 
+@pytest.mark.parametrize("skip", [False, True], ids=["", "video_skip"])
 @pytest.mark.parametrize("which", [FILLS, PAPER_FILLS], ids=", ".join)
-def test_blanks_are_filled(which, tiny_variant, variant_bundle, videos):
-    checkpoint, scorer = tiny_variant(*which), Scorer.load(variant_bundle(*which), "cpu")
+def test_blanks_are_filled(which, skip, tiny_variant, variant_bundle, videos):
+    checkpoint = tiny_variant(*which, video_skip=skip)
+    scorer = Scorer.load(variant_bundle(*which, video_skip=skip), "cpu")
     expected = by_hand(checkpoint, videos, *checkpoint.vocabulary.encode_blanks(BLANKS))
     assert expected.shape == (15, 10)
     assert len(np.unique(expected.round(5), axis=0)) == 15

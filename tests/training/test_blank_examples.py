@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from jsf.data.blanks import BLANK, FUNCTION_WORDS, Blank
 from jsf.data.captions import Caption
 from jsf.data.errors import JsfError
+from jsf.data.sequence import pad
 from jsf.data.split import Split
 from jsf.data.vocabulary import BLANK_ID, Vocabulary
 from jsf.models.jsfusion import JSFusion
+from jsf.models.layers import valid_steps
+from jsf.models.matcher import mean_frame
 from jsf.models.presets import preset
 from jsf.training.fill_in_the_blank import ALIKE, BlankExamples, begin_as_words
 from jsf.training.recipe import Recipe
+from jsf.training.train import train
 
 VOCABULARY = Vocabulary((BLANK, "a", "b", "c", "d"))
 
@@ -105,3 +109,22 @@ def test_answers_begin_as_the_word_vectors():
     with pytest.raises(JsfError, match=r"answer_vectors sets D8, \[9, 64\], to the word vectors, \[9, 300\]") as found:
         begin_as_words(JSFusion(config), 2.0)
     assert "joint=300" in found.value.fix
+
+
+@pytest.mark.parametrize(("weight", "least", "most"), [(1.0, 0.8, 1.0), (0.0, 0.0, 0.6)])
+def test_a_loss_of_the_mean_frame_teaches_it_what_it_shows(weight, least, most, tiny, toy_blanks, tmp_path):
+    """D8 alone, of a clip of two colours, says one of them."""
+    settings = {"frame_loss": weight, "learning_rate": 1e-2, "epochs": 10}
+    found = train(**toy_blanks, out=tmp_path / "run", task="fill-in-the-blank", preset="tiny", settings=settings)
+    model, rows = found.jsfusion.eval(), toy_blanks["val"].rows
+    features, lengths = map(torch.from_numpy, pad([toy_blanks["val"].store.read(row.video_id) for row in rows]))
+    with torch.no_grad():
+        frames = mean_frame(model.frame_encoder(features, lengths), valid_steps(lengths, 40))
+        said = model.matcher.head.d8(frames).argmax(1)
+    shown = [found.vocabulary.words[word - 1] in row.filled for word, row in zip(said.tolist(), rows, strict=True)]
+    assert least <= np.mean(shown) <= most
+
+
+def test_a_loss_of_the_mean_frame_is_for_blanks(tiny, toy, tmp_path):
+    with pytest.raises(JsfError, match="frame_loss is for fill-in-the-blank"):
+        train(**toy, out=tmp_path / "run", preset="tiny", settings={"frame_loss": 0.3})
