@@ -113,6 +113,8 @@ class JSFusionConfig:
             raise JsfError(f"frame_channels is {self.frame_channels}, expected an even number: half are a gate.")
         if not 0 <= self.norm_decay <= 1:
             raise JsfError(f"norm_decay is {self.norm_decay}, expected 0 to 1.")
+        if self.video_skip and not self.fills_blanks:
+            raise JsfError("video_skip is for fill-in-the-blank: there is no blank that the mean frame could join.")
         if self.fills_blanks and self.head[2] != self.joint:
             raise JsfError(f"D7 is {self.head[2]} wide, and the blank that is added to it {self.joint}.")
 

@@ -207,6 +207,7 @@ def test_what_is_not_there_is_refused(arguments, message):
         ({"lstm": 0}, "lstm is 0, expected 1 or more"),
         ({"joint": -5}, "joint is -5, expected 1 or more"),
         ({"norm_decay": 2.0}, "norm_decay is 2.0, expected 0 to 1"),
+        ({"video_skip": True}, "video_skip is for fill-in-the-blank"),
         ({"frame_channels": 7}, "frame_channels is 7, expected an even number"),
         ({"head": (4, 0, 4)}, r"head is \[4, 0, 4\], expected widths of 1 or more"),
     ],
