@@ -19,7 +19,13 @@ from jsf.extraction import extract_files
 
 MANY = {"out": 1000, "out.h5": 300}
 RATE = 16_000
-JSF = "import sys; from jsf.cli import main; sys.argv[0] = 'jsf'; main()"
+JSF = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
+from jsf.cli import main
+sys.argv[0] = "jsf"
+main()
+"""
 
 
 @pytest.fixture(params=MANY)
